@@ -1,0 +1,52 @@
+"""``fhirsynth doctor``: what is present and what is missing."""
+
+from __future__ import annotations
+
+import json
+import platform
+from importlib.util import find_spec
+
+import click
+
+from fhirsynth.cli._progress import bar
+
+
+@click.command("doctor")
+@click.option("--fetch", "get", is_flag=True, help="Fetch what is missing of the Java side now.")
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+def command(get: bool, as_json: bool) -> None:
+    """Say what is present on this machine, what is missing, and how to get it.
+
+    \b
+    Example:
+      fhirsynth doctor --fetch
+    """
+    from synthea_bridge import artifacts, jvm
+
+    if get:
+        for lock in ("ecj", "synthea"):
+            with bar(f"fetch {lock}") as progress:
+                artifacts.fetch(lock, progress)
+    java = jvm.java()
+    found: dict[str, str] = {
+        "python": platform.python_version(),
+        "java": f"{jvm.version(java)} ({java})",
+        "cache": str(artifacts.cache_folder()),
+    }
+    for lock in ("ecj", "synthea"):
+        locked = artifacts.locked(lock)
+        absent = len(artifacts.missing(locked))
+        found[lock] = (
+            f"{absent} of {len(locked)} artifacts missing; get them with: fhirsynth doctor --fetch"
+            if absent
+            else f"{len(locked)} artifacts present"
+        )
+    missing = [name for name in ("sdv", "ctgan", "torch") if find_spec(name) is None]
+    found["fhirsynth[ctgan]"] = (
+        f"missing: {', '.join(missing)}; get it with: pip install 'fhirsynth[ctgan]'" if missing else "present"
+    )
+    if as_json:
+        click.echo(json.dumps(found, indent=2))
+    else:
+        for name, state in found.items():
+            click.echo(f"{name:<18} {state}")

@@ -1,0 +1,65 @@
+"""``fhirsynth generate``: parameters → Bundles of simulated patients."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import click
+
+from fhirsynth.cli._progress import bar
+
+
+@click.command("generate")
+@click.option("--population", type=click.IntRange(0), default=100, show_default=True, help="Living patients.")
+@click.option("--condition", help="A condition: slug, name or SNOMED CT code (see: fhirsynth conditions).")
+@click.option("--cases", type=click.IntRange(0), default=0, show_default=True, help="Living patients with it.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed of the patients.")
+@click.option("--clinician-seed", type=int, help="Seed of the clinicians.  [default: the same]")
+@click.option(
+    "--reference-date", metavar="YYYY-MM-DD", default="2026-01-01", show_default=True, help="Ages count from here."
+)
+@click.option(
+    "--end-date", metavar="YYYY-MM-DD", default="2026-01-01", show_default=True, help="The simulation ends here."
+)
+@click.option("--state", default="Massachusetts", show_default=True, help="US state.")
+@click.option("--city", help="City in that state.")
+@click.option("--gender", type=click.Choice(["M", "F"]), help="Only this gender.")
+@click.option("--min-age", type=click.IntRange(0, 140), default=0, show_default=True, help="Youngest age in years.")
+@click.option("--max-age", type=click.IntRange(0, 140), default=140, show_default=True, help="Oldest age in years.")
+@click.option("--resource", "resources", multiple=True, help="Resource type to keep; repeat it.  [default: six]")
+@click.option("--years-of-history", type=click.IntRange(0), default=0, show_default=True, help="0: the whole life.")
+@click.option("--modules", type=click.Path(path_type=Path), help="Folder with more Synthea modules.")
+@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Any other Synthea setting; repeat it.")
+@click.option("--threads", type=click.IntRange(1), default=os.cpu_count() or 1, help="Threads.  [default: all cores]")
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), required=True, help="Folder to write.")
+def command(out: Path, settings: tuple[str, ...], resources: tuple[str, ...], **options: Any) -> None:
+    """Simulate patients with Synthea; the same parameters give the same bytes.
+
+    \b
+    Example:
+      fhirsynth generate --population 50 --seed 7 --out generated
+      fhirsynth generate --population 20 --condition cystic-fibrosis --cases 20 --out generated
+    """
+    from pydantic import ValidationError
+
+    from synthea_bridge.errors import UsageError
+    from synthea_bridge.generate import RESOURCES, GenerateSpec, generate
+
+    pairs = [setting.partition("=") for setting in settings]
+    wrong = [name for name, sign, _ in pairs if not sign or not name]
+    if wrong:
+        raise UsageError(f"--set {wrong[0]}: write it as KEY=VALUE")
+    try:
+        spec = GenerateSpec(
+            resources=resources or RESOURCES, settings={name: value for name, _, value in pairs}, **options
+        )
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise UsageError(f"--{'-'.join(map(str, first['loc'])).replace('_', '-')}: {first['msg']}") from error
+    with bar("simulate") as progress:
+        kept = generate(spec, out, progress).outcome["kept"]
+    click.echo(
+        f"{out}: {kept['control']} patients" + (f" and {kept['case']} with {spec.condition}" if spec.cases else "")
+    )

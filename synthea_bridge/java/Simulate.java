@@ -1,0 +1,219 @@
+import java.io.BufferedOutputStream;
+import java.io.File;
+import java.io.FileDescriptor;
+import java.io.FileOutputStream;
+import java.io.IOException;
+import java.io.OutputStream;
+import java.io.PrintStream;
+import java.nio.charset.StandardCharsets;
+import java.util.HashMap;
+import java.util.Map;
+import java.util.TreeMap;
+import org.mitre.synthea.engine.Generator;
+import org.mitre.synthea.export.Exporter;
+import org.mitre.synthea.export.FhirR4;
+import org.mitre.synthea.helpers.Config;
+import org.mitre.synthea.helpers.DefaultRandomNumberGenerator;
+import org.mitre.synthea.world.agents.Person;
+import org.mitre.synthea.world.concepts.HealthRecord;
+
+/**
+ * Simulates people and streams the living ones to standard output as frames, in the order of their index:
+ * "case INDEX BYTES", "control INDEX BYTES" (each followed by that many bytes of a FHIR Bundle) or "dead INDEX 0",
+ * "surplus INDEX 0"; at the end "end INDEX 0", or "exhausted INDEX 0". Person INDEX depends on the seed and INDEX only.
+ * Ends when standard input ends, so that it never outlives its parent.
+ */
+public final class Simulate {
+  private record Outcome(String kind, byte[] bundle) {}
+
+  private static final int LEAD = 64; // indexes that may be finished ahead of the oldest unfinished one
+
+  private final Map<String, String> options;
+  private final Generator generator;
+  private final OutputStream out;
+  private final TreeMap<Integer, Outcome> finished = new TreeMap<>();
+  private final int population;
+  private final int cases;
+  private final int attempts;
+  private final long seed;
+  private final int years;
+  private final String code;
+  private int next = 0; // the index that is simulated next
+  private int frontier = 0; // the index that is written next
+  private int controlsKept = 0;
+  private int casesKept = 0;
+  private Throwable failure = null;
+
+  private Simulate(Map<String, String> options, Generator generator, OutputStream out) {
+    this.options = options;
+    this.generator = generator;
+    this.out = out;
+    population = number("population");
+    cases = number("cases");
+    attempts = number("attempts");
+    years = number("years");
+    seed = Long.parseLong(options.get("seed"));
+    code = options.get("code");
+  }
+
+  private int number(String name) {
+    return Integer.parseInt(options.get(name));
+  }
+
+  public static void main(String[] args) throws Exception {
+    OutputStream frames = new BufferedOutputStream(new FileOutputStream(FileDescriptor.out), 1 << 20);
+    System.setOut(new PrintStream(new FileOutputStream(FileDescriptor.err), true, StandardCharsets.UTF_8));
+    endWithParent();
+    Map<String, String> options = new HashMap<>();
+    for (String arg : args) {
+      int cut = arg.indexOf('=');
+      String name = arg.substring(0, cut);
+      String value = arg.substring(cut + 1);
+      if (name.startsWith("set:")) {
+        Config.set(name.substring(4), value);
+      } else {
+        options.put(name, value);
+      }
+    }
+    int status = new Simulate(options, generator(options), frames).run(Integer.parseInt(options.get("threads")));
+    frames.flush();
+    Runtime.getRuntime().halt(status);
+  }
+
+  private static void endWithParent() {
+    Thread watch = new Thread(() -> {
+      try {
+        while (System.in.read() >= 0) {
+          continue;
+        }
+      } catch (IOException gone) {
+        // the same as the end of input
+      }
+      Runtime.getRuntime().halt(3);
+    });
+    watch.setDaemon(true);
+    watch.start();
+  }
+
+  private static Generator generator(Map<String, String> given) {
+    Generator.GeneratorOptions options = new Generator.GeneratorOptions();
+    options.population = 1;
+    options.seed = Long.parseLong(given.get("seed"));
+    options.clinicianSeed = Long.parseLong(given.get("clinician_seed"));
+    options.referenceTime = Long.parseLong(given.get("reference"));
+    options.endTime = Long.parseLong(given.get("end"));
+    options.state = given.get("state");
+    options.city = given.get("city");
+    options.gender = given.get("gender");
+    options.ageSpecified = true;
+    options.minAge = Integer.parseInt(given.get("min_age"));
+    options.maxAge = Integer.parseInt(given.get("max_age"));
+    options.threadPoolSize = 1;
+    if (given.containsKey("modules")) {
+      options.localModuleDir = new File(given.get("modules"));
+    }
+    return new Generator(options, new Exporter.ExporterRuntimeOptions());
+  }
+
+  private int run(int threads) throws InterruptedException, IOException {
+    Thread[] workers = new Thread[threads];
+    for (int i = 0; i < threads; i++) {
+      workers[i] = new Thread(this::work);
+      workers[i].start();
+    }
+    for (Thread worker : workers) {
+      worker.join();
+    }
+    if (failure != null) {
+      failure.printStackTrace();
+      return 1;
+    }
+    frame(enough() ? "end" : "exhausted", frontier, new byte[0]);
+    return 0;
+  }
+
+  private void work() {
+    try {
+      for (int index = take(); index >= 0; index = take()) {
+        deliver(index, simulate(index));
+      }
+    } catch (Throwable error) {
+      synchronized (this) {
+        failure = failure == null ? error : failure;
+        notifyAll();
+      }
+    }
+  }
+
+  private synchronized int take() throws InterruptedException {
+    while (failure == null && !enough() && next - frontier >= LEAD) {
+      wait();
+    }
+    return failure != null || enough() || next >= attempts ? -1 : next++;
+  }
+
+  private boolean enough() {
+    return controlsKept >= population && casesKept >= cases;
+  }
+
+  private Outcome simulate(int index) {
+    // a multiplier with well-mixed bits keeps the seeds of neighbouring indexes apart
+    long own = seed * 0x9E3779B97F4A7C15L + (index + 1) * 0xBF58476D1CE4E5B9L;
+    Map<String, Object> demographics = generator.randomDemographics(new DefaultRandomNumberGenerator(own));
+    Person person = generator.createPerson(own, demographics);
+    generator.updatePerson(person);
+    if (!person.alive(generator.stop)) {
+      return new Outcome("dead", new byte[0]);
+    }
+    boolean affected = code != null && affected(person);
+    synchronized (this) { // what is full stays full, so a Bundle that cannot be kept is not made
+      if (affected ? casesKept >= cases : controlsKept >= population) {
+        return new Outcome("surplus", new byte[0]);
+      }
+    }
+    Person shown = years > 0 ? Exporter.filterForExport(person, years, generator.stop) : person;
+    String bundle = FhirR4.convertToFHIRJson(shown, generator.stop);
+    return new Outcome(affected ? "case" : "control", bundle.getBytes(StandardCharsets.UTF_8));
+  }
+
+  private boolean affected(Person person) {
+    for (HealthRecord.Encounter encounter : person.record.encounters) {
+      for (HealthRecord.Entry condition : encounter.conditions) {
+        if (condition.stop == 0L || condition.stop > generator.stop) {
+          for (HealthRecord.Code c : condition.codes) {
+            if (c.code.equals(code)) {
+              return true;
+            }
+          }
+        }
+      }
+    }
+    return false;
+  }
+
+  private synchronized void deliver(int index, Outcome outcome) throws IOException {
+    finished.put(index, outcome);
+    while (!enough() && !finished.isEmpty() && finished.firstKey() == frontier) {
+      write(frontier++, finished.pollFirstEntry().getValue());
+    }
+    notifyAll();
+  }
+
+  private void write(int index, Outcome outcome) throws IOException {
+    boolean isCase = outcome.kind.equals("case");
+    boolean isControl = outcome.kind.equals("control");
+    if (isCase ? casesKept >= cases : isControl && controlsKept >= population) {
+      frame("surplus", index, new byte[0]);
+      return;
+    }
+    casesKept += isCase ? 1 : 0;
+    controlsKept += isControl ? 1 : 0;
+    frame(outcome.kind, index, outcome.bundle);
+  }
+
+  private void frame(String kind, int index, byte[] bundle) throws IOException {
+    out.write((kind + " " + index + " " + bundle.length + "\n").getBytes(StandardCharsets.US_ASCII));
+    out.write(bundle);
+    out.flush();
+  }
+}
