@@ -1,0 +1,257 @@
+"""Stream FHIR resources out of Bundles, single resources, NDJSON, ``.gz``, ``.zip`` and folders of any mixture."""
+
+from __future__ import annotations
+
+import zlib
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+
+from synthea_bridge.errors import LimitError, UsageError
+from synthea_bridge.progress import Progress, silent
+from synthea_bridge.references import Entry
+from synthea_bridge.skips import Skip, SkipLog
+from synthea_bridge.streams import LIMITS, Limits, Stream, open_streams, suffix_of
+from synthea_bridge.versions import declared_version, other_version
+
+OURS: Final = frozenset(
+    {"manifest.json", "skipped.ndjson", "schema.json", "timeline.json", "report.json", "model-card.json"}
+)
+"""Files of ours that lie beside Bundles and hold no FHIR."""
+READABLE: Final = frozenset({".json", ".ndjson", ".jsonl", ".zip"})
+MAGIC: Final = (
+    (b"\x89PNG", "a PNG picture"),
+    (b"\xff\xd8\xff", "a JPEG picture"),
+    (b"GIF8", "a GIF picture"),
+    (b"RIFF", "a picture or sound"),
+    (b"BM", "a bitmap picture"),
+    (b"II*\x00", "a TIFF picture"),
+    (b"MM\x00*", "a TIFF picture"),
+    (b"%PDF", "a PDF"),
+    (b"PAR1", "a Parquet file"),
+    (b"<", "XML"),
+)
+"""How files begin that are often given a wrong name."""
+CONVERT: Final = "export it again as FHIR R4 (4.0.1), or convert it"
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """What is parsed at once: a Bundle, or one line of NDJSON.
+
+    Parameters
+    ----------
+    source
+        The file, with ``!member`` and ``:line``.
+    entries
+        Its resources, each with its ``fullUrl``.
+    places
+        The number of each in ``Bundle.entry``; empty for a single resource.
+    """
+
+    source: str
+    entries: list[Entry]
+    places: list[int] = field(default_factory=list)
+
+    def place(self, number: int) -> str:
+        """Where the resource with this number stands, for a message."""
+        resource = self.entries[number][1]
+        name = "/".join(str(part) for part in (resource.get("resourceType"), resource.get("id")) if part)
+        return f"entry[{self.places[number]}] {name}" if self.places else name
+
+
+@dataclass(slots=True)
+class Reader:
+    """Reads documents; what cannot be read goes to ``skips``.
+
+    Parameters
+    ----------
+    skips
+        Takes what cannot be read.
+    progress
+        Called with the number of files done, and how many there are.
+    limits
+        How large an archive, a member or a line may be.
+    """
+
+    skips: SkipLog
+    progress: Progress = silent
+    limits: Limits = LIMITS
+    ignored: Counter[str] = field(default_factory=Counter)
+
+    def documents(self, source: Path) -> Iterator[Document]:
+        """Every document under ``source``, files in sorted order.
+
+        Raises
+        ------
+        UsageError
+            When there is no such path.
+        InputError
+            With a strict ``skips``, at the first thing that cannot be read.
+        """
+        if not source.exists():
+            raise UsageError(f"{source}: there is no such file or folder; give a Bundle, NDJSON, .gz, .zip or a folder")
+        paths = self._files(source) if source.is_dir() else [source]
+        root = source if source.is_dir() else source.parent
+        for number, path in enumerate(paths):
+            name = path.relative_to(root).as_posix()
+            self.progress(number, len(paths), name)
+            for stream in open_streams(path, name, self.skips, self.limits, self.ignored):
+                yield from self._read(stream)
+        self.progress(len(paths), len(paths))
+
+    def _files(self, folder: Path) -> list[Path]:
+        found = []
+        for path in sorted(folder.rglob("*")):
+            hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
+            if hidden or path.name in OURS or not path.is_file():
+                continue
+            if suffix_of(path.name) in READABLE:
+                found.append(path)
+            else:
+                self.ignored[path.suffix or "(no suffix)"] += 1
+        return found
+
+    def _read(self, stream: Stream) -> Iterator[Document]:
+        try:
+            if suffix_of(stream.name) in {".ndjson", ".jsonl"}:
+                yield from self._lines(stream)
+            else:
+                yield from self._whole(stream)
+        except LimitError as error:
+            self._skip(stream.name, "", str(error), "split it into smaller files")
+        except (EOFError, zlib.error, OSError) as error:
+            cut = isinstance(error, EOFError)
+            problem = "is cut short" if cut else f"cannot be read ({_words(error)})"
+            self._skip(stream.name, "", problem, "fetch or export it again")
+
+    def _whole(self, stream: Stream) -> Iterator[Document]:
+        data = stream.read_all()
+        try:
+            value = orjson.loads(data)
+        except orjson.JSONDecodeError as error:
+            lines = data.splitlines()
+            if len(lines) > 1 and _is_object(lines[0]) and _is_object(lines[1]):
+                for number, line in enumerate(lines, start=1):
+                    yield from self._line(stream.name, number, line)
+            else:
+                self._skip(stream.name, "", *_not_json(data, error))
+            return
+        del data
+        yield from self._document(stream.name, value)
+
+    def _lines(self, stream: Stream) -> Iterator[Document]:
+        for number, line in enumerate(stream.lines(), start=1):
+            if number == 1 and _kind(line):
+                self._skip(stream.name, "", *_not_json(line, None))
+                return
+            before = len(self.skips.items)
+            yield from self._line(stream.name, number, line)
+            if len(self.skips.items) > before and "is FHIR" in self.skips.items[-1].problem:
+                self._skip(stream.name, f"lines after {number}", "are not read, being of another FHIR version", CONVERT)
+                return
+
+    def _line(self, name: str, number: int, line: bytes) -> Iterator[Document]:
+        if not line.strip():
+            return
+        source = f"{name}:{number}"
+        try:
+            value = orjson.loads(line)
+        except orjson.JSONDecodeError as error:
+            self._skip(source, "", *_not_json(line, error))
+            return
+        yield from self._document(source, value)
+
+    def _document(self, source: str, value: Any) -> Iterator[Document]:
+        document = self._opened(source, value)
+        if document is None or not document.entries:
+            return
+        version = self._version(document) or (declared_version(value) if value is not None else None)
+        if version is None:
+            yield document
+
+    def _opened(self, source: str, value: Any) -> Document | None:
+        """The resources in a parsed value; None when it holds none."""
+        advice = "remove it, or give a FHIR R4 resource or Bundle"
+        if not isinstance(value, dict):
+            self._skip(source, "", f"is a JSON {_JSON.get(type(value), 'value')}, not an object", advice)
+            return None
+        kind = value.get("resourceType")
+        if not isinstance(kind, str):
+            self._skip(source, "", "has no resourceType", advice)
+            return None
+        if kind != "Bundle":
+            return Document(source, [(None, value)])
+        found = value.get("entry", [])
+        if not isinstance(found, list):
+            self._skip(source, "entry", "is not a list", "give a whole Bundle")
+            return None
+        return self._bundle(source, found)
+
+    def _bundle(self, source: str, found: list[Any]) -> Document:
+        entries: list[Entry] = []
+        places: list[int] = []
+        for number, entry in enumerate(found):
+            resource = entry.get("resource") if isinstance(entry, dict) else None
+            if isinstance(resource, dict) and isinstance(resource.get("resourceType"), str):
+                entries.append((entry.get("fullUrl"), resource))
+                places.append(number)
+            elif not isinstance(entry, dict) or "resource" in entry or "request" not in entry:
+                self._skip(source, f"entry[{number}]", "holds no resource", "look at how the Bundle was made")
+        return Document(source, entries, places)
+
+    def _version(self, document: Document) -> str | None:
+        """The other FHIR version of a document, which is then skipped as a whole."""
+        for number, (_, resource) in enumerate(document.entries):
+            kind = resource["resourceType"]
+            version = other_version(resource, kind) or (declared_version(resource) if kind == "Patient" else None)
+            if version is not None:
+                problem = f"is FHIR {version}, not R4"
+                self._skip(document.source, document.place(number), problem, CONVERT)
+                return version
+        return None
+
+    def _skip(self, source: str, entry: str, problem: str, advice: str) -> None:
+        self.skips.add(Skip(source, entry, problem, advice))
+
+
+_JSON: Final[dict[type, str]] = {
+    list: "list",
+    str: "string",
+    int: "number",
+    float: "number",
+    bool: "boolean",
+    type(None): "null",
+}
+
+
+def _words(error: BaseException) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0]
+
+
+def _is_object(line: bytes) -> bool:
+    try:
+        return isinstance(orjson.loads(line), dict)
+    except orjson.JSONDecodeError:
+        return False
+
+
+def _kind(data: bytes) -> str | None:
+    return next((name for magic, name in MAGIC if data.startswith(magic)), None)
+
+
+def _not_json(data: bytes, error: orjson.JSONDecodeError | None) -> tuple[str, str]:
+    """What is wrong with bytes that are no JSON, and what to do."""
+    kind = _kind(data)
+    if kind is not None:
+        return f"is no JSON but {kind}", "remove it, or give its FHIR JSON"
+    if not data.strip():
+        return "is empty", "fetch or export it again"
+    if error is not None and data.lstrip()[:1] in b"{[" and error.pos >= len(error.doc.rstrip()) - 1:
+        return "is JSON that is cut short", "fetch or export it again"
+    reason = error.msg if error is not None else "unreadable"
+    return f"is no JSON ({reason.partition(':')[0]})", "remove it, or export it again as FHIR JSON"

@@ -1,0 +1,206 @@
+"""Bytes out of plain files, ``.gz`` and ``.zip``, within limits and never unpacked to disk."""
+
+from __future__ import annotations
+
+import gzip
+import zipfile
+import zlib
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import IO, Final
+
+from synthea_bridge.errors import LimitError
+from synthea_bridge.skips import Skip, SkipLog
+
+CHUNK: Final = 1 << 20
+BOM: Final = b"\xef\xbb\xbf"
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How large things may be, so that a small file cannot fill the memory.
+
+    Parameters
+    ----------
+    document
+        Unpacked bytes of one file or member; of NDJSON, which is streamed, there may be any number.
+    line
+        Bytes of one line of NDJSON.
+    members
+        Files in one ``.zip``.
+    unpacked
+        Unpacked bytes of all members of one ``.zip``.
+    ratio
+        Unpacked to packed bytes. Synthea's Bundles reach about 30; deflate cannot exceed 1032, which only
+        repetition without end comes near.
+    """
+
+    document: int = 4 << 30
+    line: int = 512 << 20
+    members: int = 1_000_000
+    unpacked: int = 1 << 40
+    ratio: float = 500
+
+
+LIMITS: Final = Limits()
+
+
+def suffix_of(name: str) -> str:
+    """The suffix that says what a file holds, below ``.gz``."""
+    path = PurePosixPath(name.lower())
+    return PurePosixPath(path.stem).suffix if path.suffix == ".gz" else path.suffix
+
+
+@dataclass(slots=True)
+class Stream:
+    """Bytes with a name, read once.
+
+    Parameters
+    ----------
+    name
+        For messages; its suffix says whether it is NDJSON.
+    handle
+        Where they are read from.
+    packed
+        Packed size, where it is known; the ratio is held against it.
+    limits
+        How large it may be.
+    """
+
+    name: str
+    handle: IO[bytes] | gzip.GzipFile
+    packed: int | None
+    limits: Limits
+
+    def read_all(self) -> bytes:
+        """All bytes, without a byte order mark.
+
+        Raises
+        ------
+        LimitError
+            When they are more than is allowed.
+        """
+        if self.packed is None:
+            data = self.handle.read(self.limits.document + 1)
+            self._allow(len(data))
+            return data.removeprefix(BOM)
+        parts, size = [], 0
+        while chunk := self.handle.read(CHUNK):
+            size += len(chunk)
+            self._allow(size)
+            parts.append(chunk)
+        return b"".join(parts).removeprefix(BOM)
+
+    def lines(self) -> Iterator[bytes]:
+        """Line by line, without a byte order mark.
+
+        Raises
+        ------
+        LimitError
+            When a line, or the ratio, is more than is allowed.
+        """
+        size = 0
+        while line := self.handle.readline(self.limits.line + 1):
+            if len(line) > self.limits.line:
+                raise LimitError(f"has a line of more than {self.limits.line:,} bytes")
+            size += len(line)
+            self._allow_ratio(size)
+            yield line.removeprefix(BOM) if size == len(line) else line
+
+    def _allow(self, size: int) -> None:
+        if size > self.limits.document:
+            raise LimitError(f"unpacks to more than {self.limits.document:,} bytes")
+        self._allow_ratio(size)
+
+    def _allow_ratio(self, size: int) -> None:
+        if self.packed is not None and size > CHUNK and size > self.limits.ratio * max(self.packed, 1):
+            raise LimitError(f"unpacks to more than {self.limits.ratio:g} times its size")
+
+
+def open_streams(path: Path, name: str, skips: SkipLog, limits: Limits, ignored: Counter[str]) -> Iterator[Stream]:
+    """The streams of one file: itself, or the members of a ``.zip`` in sorted order.
+
+    Parameters
+    ----------
+    path, name
+        The file, and its name in messages.
+    skips
+        Takes what cannot be opened.
+    limits
+        How large things may be.
+    ignored
+        Counts members that hold no FHIR by their suffix.
+    """
+    if suffix_of(name) == ".zip" or (path.suffix not in {".json", ".gz"} and zipfile.is_zipfile(path)):
+        yield from _members(path, name, skips, limits, ignored)
+        return
+    try:
+        handle = path.open("rb")
+    except OSError as error:
+        skips.add(Skip(name, "", f"cannot be opened ({error.strerror})", "allow it to be read"))
+        return
+    with handle:
+        packed = handle.read(2) == b"\x1f\x8b"
+        handle.seek(0)
+        if packed:
+            with closing(gzip.GzipFile(fileobj=handle)) as unpacked:
+                yield Stream(name, unpacked, path.stat().st_size, limits)
+        else:
+            yield Stream(name, handle, None, limits)
+
+
+def _members(path: Path, name: str, skips: SkipLog, limits: Limits, ignored: Counter[str]) -> Iterator[Stream]:
+    try:
+        archive = zipfile.ZipFile(path)
+    except (zipfile.BadZipFile, OSError) as error:
+        skips.add(Skip(name, "", f"is no whole zip archive ({error})", "fetch it again"))
+        return
+    with archive:
+        members = sorted((m for m in archive.infolist() if not m.is_dir()), key=lambda member: member.filename)
+        problem = _too_large(members, limits)
+        if problem:
+            skips.add(Skip(name, "", problem, "unpack it yourself if you trust it, and give the folder"))
+            return
+        for member in members:
+            yield from _member(archive, member, name, skips, limits, ignored)
+
+
+def _too_large(members: list[zipfile.ZipInfo], limits: Limits) -> str | None:
+    if len(members) > limits.members:
+        return f"holds more than {limits.members:,} files"
+    if sum(member.file_size for member in members) > limits.unpacked:
+        return f"unpacks to more than {limits.unpacked:,} bytes"
+    return None
+
+
+def _member(
+    archive: zipfile.ZipFile,
+    member: zipfile.ZipInfo,
+    name: str,
+    skips: SkipLog,
+    limits: Limits,
+    ignored: Counter[str],
+) -> Iterator[Stream]:
+    inside = PurePosixPath(member.filename.replace("\\", "/"))
+    if inside.is_absolute() or ".." in inside.parts or ":" in inside.parts[0]:
+        skips.add(Skip(f"{name}!{member.filename}", "", "has a name that leads out of the archive", "do not trust it"))
+        return
+    suffix = suffix_of(inside.name)
+    if inside.name.startswith(".") or inside.parts[0] == "__MACOSX" or inside.name == "manifest.json":
+        return
+    if suffix not in {".json", ".ndjson", ".jsonl"}:
+        ignored[inside.suffix or "(no suffix)"] += 1
+        return
+    source = f"{name}!{member.filename}"
+    try:
+        with archive.open(member) as handle:
+            if inside.suffix.lower() == ".gz":
+                with closing(gzip.GzipFile(fileobj=handle)) as unpacked:
+                    yield Stream(source, unpacked, member.compress_size, limits)
+            else:
+                yield Stream(source, handle, member.compress_size, limits)
+    except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError) as error:
+        skips.add(Skip(source, "", f"cannot be unpacked ({error})", "fetch the archive again, without a password"))
