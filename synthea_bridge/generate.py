@@ -207,6 +207,7 @@ def _frames(child: Child) -> Iterator[tuple[str, int, bytes]]:
 def _arguments(spec: GenerateSpec, kind: str, number: int, result: GenerateResult) -> Iterator[list[str]]:
     ours: dict[str, Any] = {
         "seed": spec.seed,
+        "stream": ("control", "case").index(kind),  # nobody is in both simulations
         "clinician_seed": spec.seed if spec.clinician_seed is None else spec.clinician_seed,
         "reference": _milliseconds(spec.reference_date),
         "end": _milliseconds(spec.end_date),

@@ -26,4 +26,4 @@ def test_readme_shows_every_command(name: str) -> None:
 
 
 def test_wrong_call_exits_with_2() -> None:
-    assert CliRunner().invoke(cli, ["run", "--no-such-option"]).exit_code == 2
+    assert CliRunner().invoke(cli, ["generate", "--no-such-option"]).exit_code == 2

@@ -5,8 +5,10 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
+import orjson
 import pytest
 from click.testing import CliRunner
 
@@ -94,6 +96,11 @@ def test_a_helper_that_does_not_compile_says_why() -> None:
         jvm.compile_source("Wrong", b"class Wrong { int x = nothing; }", [])
 
 
+def patient_id(bundle: bytes) -> str:
+    resources = (entry["resource"] for entry in orjson.loads(bundle)["entry"])
+    return str(next(resource["id"] for resource in resources if resource["resourceType"] == "Patient"))
+
+
 @pytest.mark.slow
 def test_same_seed_same_bytes_whatever_the_threads(tmp_path: Path) -> None:
     base = GenerateSpec(population=4, condition="cystic-fibrosis", cases=2, seed=5, max_age=30)
@@ -106,13 +113,16 @@ def test_same_seed_same_bytes_whatever_the_threads(tmp_path: Path) -> None:
     assert found[0] == found[1]
     cases = [name for name, body in found[0].items() if b'"190905008"' in body]
     assert cases == ["000005.json", "000006.json"]
+    assert len({patient_id(body) for body in found[0].values()}) == 6
 
 
 @pytest.mark.slow
 def test_ctrl_c_leaves_no_file_and_no_java(tmp_path: Path) -> None:
     out = tmp_path / "generated"
     call = [sys.executable, "-m", "fhirsynth.cli", "generate", "--population", "500", "--out", str(out)]
-    with subprocess.Popen(call, stderr=subprocess.PIPE) as process:
+    # a shell that runs us in the background has its children ignore Ctrl-C; a user's terminal has not
+    heeding = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    with subprocess.Popen(call, stderr=subprocess.PIPE, preexec_fn=heeding) as process:
         while process.poll() is None and not any(tmp_path.glob(".generated.part/bundles/*.json")):
             try:
                 process.wait(0.2)

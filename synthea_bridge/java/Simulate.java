@@ -20,7 +20,7 @@ import org.mitre.synthea.world.concepts.HealthRecord;
 /**
  * Simulates people and streams the living ones to standard output as frames, in the order of their index:
  * "case INDEX BYTES", "control INDEX BYTES" (each followed by that many bytes of a FHIR Bundle) or "dead INDEX 0",
- * "surplus INDEX 0"; at the end "end INDEX 0", or "exhausted INDEX 0". Person INDEX depends on the seed and INDEX only.
+ * "surplus INDEX 0"; at the end "end INDEX 0", or "exhausted INDEX 0". Person INDEX depends on seed, stream and INDEX only.
  * Ends when standard input ends, so that it never outlives its parent.
  */
 public final class Simulate {
@@ -36,6 +36,7 @@ public final class Simulate {
   private final int cases;
   private final int attempts;
   private final long seed;
+  private final long stream;
   private final int years;
   private final String code;
   private int next = 0; // the index that is simulated next
@@ -53,6 +54,7 @@ public final class Simulate {
     attempts = number("attempts");
     years = number("years");
     seed = Long.parseLong(options.get("seed"));
+    stream = number("stream");
     code = options.get("code");
   }
 
@@ -157,8 +159,8 @@ public final class Simulate {
   }
 
   private Outcome simulate(int index) {
-    // a multiplier with well-mixed bits keeps the seeds of neighbouring indexes apart
-    long own = seed * 0x9E3779B97F4A7C15L + (index + 1) * 0xBF58476D1CE4E5B9L;
+    // odd multipliers with well-mixed bits keep the seeds of neighbouring indexes, streams and seeds apart
+    long own = seed * 0x9E3779B97F4A7C15L + (index + 1) * 0xBF58476D1CE4E5B9L + stream * 0x94D049BB133111EBL;
     Map<String, Object> demographics = generator.randomDemographics(new DefaultRandomNumberGenerator(own));
     Person person = generator.createPerson(own, demographics);
     generator.updatePerson(person);
