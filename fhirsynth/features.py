@@ -72,7 +72,7 @@ class _Builder:
             return named.mask(self.patients["race"].eq("multiple").fillna(False), "multiple")
         if feature.name not in self.patients:
             raise UsageError(
-                f"feature {feature.name}: patients has no such column; there are: {', '.join(map(str, self.patients.columns))}"
+                f"feature {feature.name}: no such column in patients ({', '.join(map(str, self.patients))})"
             )
         return self.patients[feature.name]
 

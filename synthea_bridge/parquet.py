@@ -41,7 +41,7 @@ class Seen:
 
     def _take(self, run: np.ndarray[Any, np.dtype[np.int64]]) -> None:
         while self._runs and len(self._runs[-1]) <= 2 * len(run):
-            run = np.union1d(self._runs.pop(), run)
+            run = np.sort(np.concatenate([self._runs.pop(), run]))
         if len(run):
             self._runs.append(run)
 
