@@ -1,0 +1,157 @@
+"""Training rows → a fitted model → exactly n synthetic patients, with every rejected row counted."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import pandas as pd
+
+from fhirsynth.augment.protocol import Synthesizer
+from fhirsynth.augment.registry import DEFAULT, check_available, model_class
+from fhirsynth.augment.store import hash_of, load_model, save_model
+from fhirsynth.constraints import ConstraintSet
+from fhirsynth.errors import CohortError, UsageError
+from fhirsynth.schema import FeatureSchema
+from fhirsynth.seeds import derive
+from synthea_bridge.files import atomic_file
+from synthea_bridge.progress import Progress, silent
+
+FEWEST_CASES: Final = 10
+"""Below this a generator can only repeat its cases."""
+ADVISED_CASES: Final = 20
+MODEL_FOLDER: Final = "model"
+SYNTHETIC: Final = "synthetic.parquet"
+
+
+@dataclass(frozen=True, slots=True)
+class AugmentResult:
+    """Synthetic rows (``patient_id`` first) and what the manifest should say of them."""
+
+    frame: pd.DataFrame
+    outcome: dict[str, Any]
+
+
+def augment(
+    train: pd.DataFrame,
+    schema: FeatureSchema,
+    *,
+    n: int,
+    out: Path,
+    model: str = DEFAULT,
+    steps: int | None = None,
+    seed: int = 0,
+    constraints: ConstraintSet | None = None,
+    progress: Progress = silent,
+) -> AugmentResult:
+    """Learn from ``train`` and write ``synthetic.parquet``, ``schema.json`` and ``model/`` into ``out``.
+
+    Parameters
+    ----------
+    train
+        Features of the patients to learn from, with the condition and without; never the holdout.
+    schema
+        Its columns. With a condition, every synthetic patient has it.
+    n
+        Number of synthetic patients.
+    out
+        An existing folder.
+    model, steps, seed
+        The generator, its training length in generator steps (None: its own default), and the seed.
+    constraints
+        What rows must respect; None: ours. Those that ``train`` breaks are switched off.
+
+    Raises
+    ------
+    UsageError, ExtraMissing
+        When the call is wrong or the model is not installed; nothing was started.
+    CohortError
+        When there are too few cases to learn from.
+    Shortfall
+        When the model makes fewer than ``n`` such rows.
+    """
+    check_available(model)
+    if n < 1:
+        raise UsageError(f"asked for {n} synthetic patients; ask for at least 1")
+    train = schema.conform(train)[schema.columns]
+    cases = _cases(train, schema)
+    active = (constraints or ConstraintSet.load()).for_training(train)
+    synthesizer = model_class(model)()
+    synthesizer.fit(train, schema, seed=derive(seed, "fit"), steps=steps, progress=progress)
+    facts = {"seed": seed, "rows": len(train), "cases": cases, "train_sha256": hash_of(train)}
+    description = save_model(out / MODEL_FOLDER, synthesizer, schema, active, facts)
+    return _sampled(synthesizer, schema, active, n, seed, out, description)
+
+
+def resample(folder: Path, *, n: int, out: Path, seed: int = 0) -> AugmentResult:
+    """Sample again from a model folder; ``out`` gets ``synthetic.parquet`` and ``schema.json``.
+
+    Raises
+    ------
+    UsageError, AugmentError
+        When ``folder`` is not a model, or was altered.
+    Shortfall
+        When the model makes fewer than ``n`` such rows.
+    """
+    if n < 1:
+        raise UsageError(f"asked for {n} synthetic patients; ask for at least 1")
+    stored = load_model(folder)
+    description = {name: value for name, value in stored.description.items() if name != "sha256"}
+    return _sampled(stored.synthesizer, stored.schema, stored.constraints, n, seed, out, description)
+
+
+def _sampled(
+    synthesizer: Synthesizer,
+    schema: FeatureSchema,
+    constraints: ConstraintSet,
+    n: int,
+    seed: int,
+    out: Path,
+    description: dict[str, Any],
+) -> AugmentResult:
+    counts: Counter[str] = Counter()
+    dropped = 0
+
+    def keep(rows: pd.DataFrame) -> pd.DataFrame:
+        nonlocal dropped
+        kept, broken = constraints.apply(rows)
+        counts.update(broken)
+        dropped += len(rows) - len(kept)
+        return kept
+
+    where = {schema.condition.column: True} if schema.condition is not None else None
+    rows = synthesizer.sample(n, where, seed=derive(seed, "sample"), keep=keep)
+    frame = schema.conform(rows)
+    frame.insert(0, "patient_id", [f"syn-{number:06d}" for number in range(1, n + 1)])
+    schema.save(out / "schema.json")
+    with atomic_file(out / SYNTHETIC) as scratch:
+        frame.to_parquet(scratch, index=False)
+    tally = synthesizer.tally
+    by_action = constraints.split_counts(counts)
+    outcome = {
+        "made": n,
+        "sample_seed": seed,
+        "drawn": tally.drawn,
+        "without_condition": tally.unasked,
+        "rejected": {**by_action["rejected"], **dict(sorted(tally.bounds.items()))},
+        "rejected_rows": dropped,
+        "repaired": by_action["repaired"],
+        "switched_off": constraints.switched_off,
+        "not_applicable": list(constraints.not_applicable),
+        "model": description,
+    }
+    return AugmentResult(frame, outcome)
+
+
+def _cases(train: pd.DataFrame, schema: FeatureSchema) -> int | None:
+    if schema.condition is None:
+        return None
+    cases = int(train[schema.condition.column].sum())
+    if cases < FEWEST_CASES:
+        raise CohortError(
+            f"{cases} of {len(train)} patients to learn from have {schema.condition.name.lower()}; at least "
+            f"{FEWEST_CASES} are needed and {ADVISED_CASES} are advised; give more data, or simulate more with --cases"
+        )
+    return cases

@@ -1,0 +1,53 @@
+"""Generators by name, imported when they are used."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Final
+
+from fhirsynth.augment.protocol import Synthesizer
+from fhirsynth.errors import ExtraMissing, UsageError
+
+DEFAULT: Final = "ctgan"
+MODELS: Final = {
+    "ctgan": "fhirsynth.augment.sdv_models:Ctgan",
+    "tvae": "fhirsynth.augment.sdv_models:Tvae",
+    "gaussian-copula": "fhirsynth.augment.sdv_models:GaussianCopula",
+    "bootstrap": "fhirsynth.augment.baselines:Bootstrap",
+    "marginals": "fhirsynth.augment.baselines:Marginals",
+}
+"""Name → ``module:Class``. The last two are comparators: copies of real rows, and columns drawn each on its own."""
+_NEEDS: Final = {"fhirsynth.augment.sdv_models": ("sdv", "ctgan", "torch")}
+
+
+def check_available(name: str) -> None:
+    """Check the name and what the model stands on, without importing it.
+
+    Raises
+    ------
+    UsageError
+        When there is no such model.
+    ExtraMissing
+        When its libraries are not installed.
+    """
+    if name not in MODELS:
+        raise UsageError(f"there is no model '{name}'; there are: {', '.join(MODELS)}")
+    module = MODELS[name].partition(":")[0]
+    if not all(_installed(library) for library in _NEEDS.get(module, ())):
+        raise ExtraMissing(f"the model '{name}'", "ctgan")
+
+
+def model_class(name: str) -> type[Synthesizer]:
+    """The class of a model; raises what :func:`check_available` raises."""
+    check_available(name)
+    module, _, attribute = MODELS[name].partition(":")
+    found: type[Synthesizer] = getattr(import_module(module), attribute)
+    return found
+
+
+def _installed(library: str) -> bool:
+    if library in sys.modules:
+        return sys.modules[library] is not None
+    return find_spec(library) is not None
