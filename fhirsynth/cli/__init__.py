@@ -12,6 +12,7 @@ from fhirsynth.cli._errors import run_and_explain
 COMMANDS = {
     "generate": "Simulate patients with Synthea and write their Bundles.",
     "flatten": "Turn FHIR Bundles, NDJSON, .gz, .zip or folders of them into tables.",
+    "augment": "Learn from tables and make synthetic patients with a condition.",
     "conditions": "List the conditions that can be asked for.",
     "doctor": "Say what is present on this machine and what is missing.",
 }
