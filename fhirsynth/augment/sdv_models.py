@@ -151,7 +151,7 @@ class Ctgan(_Network):
     """Conditional tabular GAN (Xu et al. 2019, https://arxiv.org/abs/1907.00503), sampled on its condition vector."""
 
     name: ClassVar[str] = "ctgan"
-    default_steps: ClassVar[int] = 3000
+    default_steps: ClassVar[int] = 2000
     optimizers: ClassVar[int] = 2
     advice: ClassVar[str] = "train longer with --steps, or use --model gaussian-copula"
 
@@ -178,7 +178,7 @@ class Tvae(_Network):
     """Variational autoencoder of the same paper; it often makes no case of a rare condition at all."""
 
     name: ClassVar[str] = "tvae"
-    default_steps: ClassVar[int] = 3000
+    default_steps: ClassVar[int] = 2000
     optimizers: ClassVar[int] = 1
     advice: ClassVar[str] = "use --model gaussian-copula or ctgan, or train longer with --steps"
 

@@ -13,6 +13,7 @@ COMMANDS = {
     "generate": "Simulate patients with Synthea and write their Bundles.",
     "flatten": "Turn FHIR Bundles, NDJSON, .gz, .zip or folders of them into tables.",
     "augment": "Learn from tables and make synthetic patients with a condition.",
+    "evaluate": "Judge synthetic rows: utility, privacy, fidelity.",
     "conditions": "List the conditions that can be asked for.",
     "doctor": "Say what is present on this machine and what is missing.",
 }

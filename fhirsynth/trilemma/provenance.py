@@ -1,0 +1,77 @@
+"""How the data were made, as far as it is known: manifests of the stages, read leniently."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+SIMULATED = (
+    "The real side of this comparison comes from a simulator. Privacy figures on simulated input show whether the "
+    "generator memorises; they are not the risk of any patient, because there is no patient behind the data."
+)
+UNKNOWN_SOURCE = (
+    "Where the training data come from is not recorded here. If they come from a simulator, the privacy figures show "
+    "whether the generator memorises and are not the risk of any patient; if they come from patients, the figures "
+    "bound these attacks only, and a privacy review has to decide on a release."
+)
+
+
+def stage(provenance: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """The manifest of a stage; empty when it is not there."""
+    found = provenance.get(name)
+    return found if isinstance(found, Mapping) else {}
+
+
+def is_simulated(provenance: Mapping[str, Any]) -> bool:
+    """Whether the training data are known to be a simulator's."""
+    return bool(stage(provenance, "generated"))
+
+
+def privacy_words(provenance: Mapping[str, Any]) -> str:
+    """What privacy figures mean for this input."""
+    return SIMULATED if is_simulated(provenance) else UNKNOWN_SOURCE
+
+
+def model(provenance: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What is recorded of the generator."""
+    found = stage(provenance, "synthetic").get("model")
+    return found if isinstance(found, Mapping) else ({"name": found} if found else {})
+
+
+def training_hashes(provenance: Mapping[str, Any]) -> dict[str, str]:
+    """SHA-256 values that the manifests record, by their place."""
+    return {
+        place: str(value)
+        for place, value in facts(stage(provenance, "synthetic"))
+        if "sha256" in place or "hash" in place
+    }
+
+
+COUNTS = {
+    "synthetic": ("rejected", "repaired", "rejected_rows", "drawn", "without_condition", "switched_off"),
+    "tables": ("skipped", "skips", "unsupported", "dropped", "unresolved"),
+    "bundles": ("skipped", "skips", "counts", "resources", "rejected"),
+    "generated": ("kept", "let_go", "simulated"),
+}
+
+
+def counts(provenance: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """What the stages counted: (stage, what, how many), for those that counted something."""
+    rows = []
+    for name, wanted in COUNTS.items():
+        found = stage(provenance, name)
+        for key in wanted:
+            rows += [(name, place, str(value)) for place, value in facts({key: found[key]})] if key in found else []
+    return rows
+
+
+def facts(value: Any, place: str = "") -> Iterator[tuple[str, Any]]:
+    """The leaves of nested mappings with their dotted place; lists are joined."""
+    if isinstance(value, Mapping):
+        for key in sorted(value, key=str):
+            yield from facts(value[key], f"{place}.{key}" if place else str(key))
+    elif isinstance(value, list | tuple):
+        if value:
+            yield place, ", ".join(map(str, value[:12])) + (f" … ({len(value)})" if len(value) > 12 else "")
+    elif value is not None:
+        yield place, value

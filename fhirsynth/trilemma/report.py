@@ -1,0 +1,54 @@
+"""A report on disk: report.json, report.html, datasheet.md and model-card.json."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from fhirsynth import __version__
+from fhirsynth.trilemma.datasheet import datasheet
+from fhirsynth.trilemma.measure import Report
+from fhirsynth.trilemma.modelcard import model_card
+from fhirsynth.trilemma.render import page
+from synthea_bridge.files import atomic_file, write_json
+
+DIGITS = 6
+"""Digits after the point that are written: the last bits of a double are noise."""
+
+
+def write_report(report: Report, provenance: Mapping[str, Any], out: Path) -> None:
+    """Write the four files into the folder ``out``.
+
+    Parameters
+    ----------
+    report
+        What was found.
+    provenance
+        What is known of how the data were made: ``run_id`` and the manifests ``generated``, ``tables``, ``synthetic``
+        and ``bundles``. All of it may be missing.
+    out
+        A folder; it is made if need be, and other files in it stay.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    write_json(out / "report.json", as_json(report, provenance))
+    write_json(out / "model-card.json", model_card(report, provenance))
+    for name, text in (("datasheet.md", datasheet(report, provenance)), ("report.html", page(report, provenance))):
+        with atomic_file(out / name) as scratch:
+            scratch.write_text(text, encoding="utf-8")
+
+
+def as_json(report: Report, provenance: Mapping[str, Any]) -> dict[str, Any]:
+    """The report as JSON values, rounded."""
+    body: dict[str, Any] = _rounded(report.model_dump(mode="json"))
+    return {**body, "fhirsynth": __version__, "run_id": provenance.get("run_id")}
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, float):
+        return round(value, DIGITS)
+    if isinstance(value, dict):
+        return {key: _rounded(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_rounded(one) for one in value]
+    return value

@@ -1,0 +1,272 @@
+"""Utility: does a classifier that learned from synthetic patients find real ones?
+
+Train on synthetic, test on real (TSTR): Esteban, Hyland & Rätsch (2017), https://arxiv.org/abs/1706.02633.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from fhirsynth.seeds import derive, rng
+from fhirsynth.trilemma.encode import Encoder, flags
+from fhirsynth.trilemma.intervals import Bools, Floats, auc, average_precision, bootstrap_curves, interval
+from fhirsynth.trilemma.measure import Cohort, Measure, Roc, Verdict, at_least, worst
+from fhirsynth.trilemma.samples import Samples
+
+MIN_POSITIVES = 10
+"""Holdout patients of each class; below it the interval of an AUC spans everything of interest."""
+
+KEPT = 0.80
+"""Share of the real model's signal that must survive: at a real AUC of .95 it is the same as a ratio of .90."""
+
+SIGNAL = 0.60
+"""Lower bound of the real model's AUC below which there is no signal that could be kept."""
+
+GRID = np.linspace(0, 1, 51)
+
+MODELS = {"logistic": "Logistic regression", "boosting": "Gradient boosting"}
+
+
+@dataclass(frozen=True, slots=True)
+class Utility:
+    """Measures, curves to draw, and a sentence."""
+
+    measures: list[Measure]
+    rocs: list[Roc]
+    verdict: Verdict
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Scores:
+    labels: Bools
+    real: dict[str, Floats]
+    synthetic: dict[str, Floats]
+
+
+def measure_utility(samples: Samples, cohort: Cohort) -> Utility:
+    """TSTR against TRTR on the real holdout.
+
+    Where the target is the condition itself, one class is all there is inside the rare cohort; utility for it is then
+    how well its patients are found (average precision) instead of the AUC.
+    """
+    if samples.target is None:
+        return _nothing(cohort, 0, "No target column was given, so nothing can be predicted.")
+    finding = cohort == "rare" and samples.target == samples.cohort
+    if cohort == "rare" and not finding:
+        samples = samples.rare()
+    problem = _problem(samples)
+    if problem:
+        return _nothing(cohort, _fewest(samples), problem)
+    scores = _learn(samples)
+    return _judge(samples, scores, cohort, "average precision" if finding else "AUC")
+
+
+def _fewest(samples: Samples) -> int:
+    labels = flags(samples.holdout[str(samples.target)])
+    return int(min(labels.sum(), (~labels).sum()))
+
+
+def _problem(samples: Samples) -> str:
+    target = str(samples.target)
+    if _fewest(samples) < MIN_POSITIVES:
+        labels = flags(samples.holdout[target])
+        return (
+            f"The holdout has {labels.sum()} patients with '{target}' and {(~labels).sum()} without; "
+            f"{MIN_POSITIVES} of each are needed."
+        )
+    for name, frame in (("training", samples.train), ("synthetic", samples.completed(prevalence=False))):
+        labels = flags(frame[target])
+        if min(labels.sum(), (~labels).sum()) < 2:
+            return f"The {name} rows hold only one value of '{target}', so a classifier cannot learn it from them."
+    return ""
+
+
+def _nothing(cohort: Cohort, n: int, reason: str) -> Utility:
+    measure = Measure(
+        name="auc_ratio",
+        title="AUC trained on synthetic / AUC trained on real",
+        dimension="utility",
+        cohort=cohort,
+        value=None,
+        n=n,
+        target="> 0.90",
+        note=reason,
+        literal=True,
+        verdict="UNDERPOWERED",
+    )
+    return Utility([measure], [], "UNDERPOWERED", reason)
+
+
+def _learn(samples: Samples) -> _Scores:
+    target = str(samples.target)
+    train, made, holdout = (
+        frame[frame[target].notna()] for frame in (samples.train, samples.completed(prevalence=False), samples.holdout)
+    )
+    encoder = Encoder.fit(samples.train, samples.schema, skip={target})
+    test = encoder.transform(holdout)
+    arms = []
+    for frame in (train, made):
+        features, labels = encoder.transform(frame), flags(frame[target])
+        arms.append({name: fit(name, features, labels, samples.seed).predict_proba(test)[:, 1] for name in MODELS})
+    return _Scores(flags(holdout[target]), arms[0], arms[1])
+
+
+def fit(name: str, features: Floats, labels: Bools, seed: int, rounds: int = 100) -> Any:
+    """A fitted classifier: ``logistic`` or ``boosting``."""
+    from sklearn.ensemble import HistGradientBoostingClassifier
+    from sklearn.linear_model import LogisticRegression
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+    model: Any
+    if name == "logistic":
+        model = LogisticRegression(max_iter=5000)
+    else:
+        state = derive(seed, "boosting") % 2**32
+        model = HistGradientBoostingClassifier(max_iter=rounds, early_stopping=False, random_state=state)
+    # On few rows threads spend more time waiting for each other than they save.
+    with threadpool_limits(limits=1 if len(features) < 5000 else None, user_api="openmp"):
+        return model.fit(features, labels)
+
+
+def _judge(samples: Samples, scores: _Scores, cohort: Cohort, metric: str) -> Utility:
+    order = [one[name] for name in MODELS for one in (scores.synthetic, scores.real)]
+    areas, precisions = bootstrap_curves(scores.labels, order, rng(samples.seed, "utility", cohort))
+    draws = areas if metric == "AUC" else precisions
+    score = auc if metric == "AUC" else average_precision
+    points = [score(scores.labels, one) for one in order]
+    chance = 0.5 if metric == "AUC" else float(scores.labels.mean())
+    best = max(range(len(MODELS)), key=lambda index: points[2 * index + 1])
+    measures = []
+    for index, model in enumerate(MODELS):
+        rows = slice(2 * index, 2 * index + 2)
+        pair = _Pair(model, cohort, metric, chance, points[rows], draws[rows], len(scores.labels))
+        measures += [pair.ratio(samples, leads=index == best), pair.kept(leads=index == best)]
+    rocs = _rocs(scores) if cohort == "overall" else []
+    verdict = worst([one.verdict for one in measures if one.verdict is not None])
+    return Utility(measures, rocs, verdict, _sentence(measures[2 * best + 1], points[2 * best : 2 * best + 2], metric))
+
+
+@dataclass(frozen=True, slots=True)
+class _Pair:
+    model: str
+    cohort: Cohort
+    metric: str
+    chance: float
+    points: list[float]
+    draws: Floats
+    n: int
+
+    def ratio(self, samples: Samples, *, leads: bool) -> Measure:
+        made, real = self.points
+        low, high = interval(self.draws[0] / np.maximum(self.draws[1], 1e-9))
+        return self._measure(
+            "auc_ratio" if self.metric == "AUC" else "average_precision_ratio",
+            f"{self.metric} trained on synthetic / {self.metric} trained on real",
+            made / real,
+            (low, high),
+            target="> 0.90",
+            met=made / real > 0.90,
+            note=f"{made:.3f} / {real:.3f} on {self.n} holdout patients. {_how(samples, self.metric)}"
+            + (" The ratio also passes noise: .50/.55 is .91; see the share of signal kept." if leads else ""),
+            literal=leads,
+        )
+
+    def kept(self, *, leads: bool) -> Measure:
+        made, real = (point - self.chance for point in self.points)
+        floor = SIGNAL if self.metric == "AUC" else self.chance + 0.1
+        real_low = interval(self.draws[1])[0]
+        name, title = "signal_kept", f"Share of the real model's signal kept ({self.metric} above chance)"
+        if real_low < floor:
+            return self._measure(
+                name,
+                title,
+                None,
+                None,
+                target=f"lower bound ≥ {KEPT:.2f}",
+                note=f"The model trained on real patients reaches {self.points[1]:.3f} (lower bound {real_low:.3f}); "
+                f"below {floor:.2f} there is no signal that could be kept.",
+                verdict="UNDERPOWERED" if leads else None,
+            )
+        low, high = interval((self.draws[0] - self.chance) / np.maximum(self.draws[1] - self.chance, 1e-9))
+        return self._measure(
+            name,
+            title,
+            made / real,
+            (low, high),
+            target=f"lower bound ≥ {KEPT:.2f}",
+            met=low >= KEPT,
+            note=f"(synthetic − {self.chance:.2f}) / (real − {self.chance:.2f}); 1 is as good as real patients.",
+            verdict=at_least(low, high, KEPT) if leads else None,
+            baseline=0.0,
+        )
+
+    def _measure(
+        self, name: str, title: str, value: float | None, ends: tuple[float, float] | None, **more: Any
+    ) -> Measure:
+        low, high = ends if ends else (None, None)
+        return Measure(
+            name=f"{name}_{self.model}",
+            title=f"{title}, {MODELS[self.model].lower()}",
+            dimension="utility",
+            cohort=self.cohort,
+            value=value,
+            low=low,
+            high=high,
+            n=self.n,
+            **more,
+        )
+
+
+def _how(samples: Samples, metric: str) -> str:
+    how = (
+        "Trained on synthetic rows alone."
+        if samples.missing_class is None
+        else "Trained on synthetic rows completed with the real training patients of the class that was not made."
+    )
+    if metric != "AUC":
+        how += (
+            " Inside the rare cohort everybody has the condition; how well its patients are found stands for the AUC."
+        )
+    return how
+
+
+def _rocs(scores: _Scores) -> list[Roc]:
+    titles = {"synthetic": "trained on synthetic", "real": "trained on real"}
+    return [
+        roc(f"{MODELS[model]}, {title}", "utility", scores.labels, getattr(scores, arm)[model])
+        for model in MODELS
+        for arm, title in titles.items()
+    ]
+
+
+def roc(name: str, group: Any, labels: Bools, scores: Floats) -> Roc:
+    """An ROC curve on a fixed grid, so that no single patient can be read off it."""
+    codes = np.unique(-scores, return_inverse=True)[1]
+    size = int(codes.max()) + 1
+    found = [np.bincount(part, minlength=size).cumsum() / len(part) for part in (codes[~labels], codes[labels])]
+    tpr = np.interp(GRID, np.concatenate([[0.0], found[0]]), np.concatenate([[0.0], found[1]]))
+    return Roc(
+        name=name,
+        group=group,
+        fpr=tuple(np.round(GRID, 3).tolist()),
+        tpr=tuple(np.round(tpr, 4).tolist()),
+        auc=auc(labels, scores),
+    )
+
+
+def _sentence(kept: Measure, points: list[float], metric: str) -> str:
+    if kept.value is None or kept.low is None:
+        return kept.note
+    words = {
+        "PASS": "Synthetic patients teach nearly as much as real ones",
+        "FAIL": "Synthetic patients teach clearly less than real ones",
+        "UNDERPOWERED": "The holdout is too small to say whether synthetic patients teach as much as real ones",
+    }
+    return (
+        f"{words[str(kept.verdict)]}: {metric} {points[0]:.2f} against {points[1]:.2f} on real holdout patients, "
+        f"{kept.value:.0%} of the signal (95 % interval {kept.low:.0%} to {kept.high:.0%}; needed: {KEPT:.0%})."
+    )
