@@ -51,7 +51,8 @@ class GenerateSpec(BaseModel):
     reference_date, end_date
         The day at which ages are drawn and the day at which the simulation ends; fixed, so that results repeat.
     state, city, gender, min_age, max_age
-        Who is simulated; ``gender`` is ``M`` or ``F``, ages are drawn in years.
+        Who is simulated; ``gender`` is ``M`` or ``F``. Ages follow the census of the place; with a bound (in years)
+        they are drawn evenly between the two (0 and 110 where one is not given).
     resources
         FHIR resource types to keep; Patient and Encounter are always there.
     years_of_history
@@ -76,8 +77,8 @@ class GenerateSpec(BaseModel):
     state: str = "Massachusetts"
     city: str | None = None
     gender: Literal["M", "F"] | None = None
-    min_age: int = Field(default=0, ge=0, le=140)
-    max_age: int = Field(default=140, ge=0, le=140)
+    min_age: int | None = Field(default=None, ge=0, le=140)
+    max_age: int | None = Field(default=None, ge=0, le=140)
     resources: tuple[str, ...] = RESOURCES
     years_of_history: int = Field(default=0, ge=0)
     modules: Path | None = None
@@ -91,8 +92,9 @@ class GenerateSpec(BaseModel):
             raise UsageError("cases of what? name a condition (see: fhirsynth conditions)")
         if not self.population + self.cases:
             raise UsageError("nothing to simulate: population and cases are both 0")
-        if self.min_age > self.max_age:
-            raise UsageError(f"ages from {self.min_age} to {self.max_age}: the first must not be above the second")
+        youngest, oldest = self.min_age or 0, 110 if self.max_age is None else self.max_age
+        if youngest > oldest:
+            raise UsageError(f"ages from {youngest} to {oldest}: the first must not be above the second")
         if self.modules is not None and not self.modules.is_dir():
             raise UsageError(f"{self.modules}: is no folder of Synthea modules")
         return self

@@ -107,9 +107,11 @@ public final class Simulate {
     options.state = given.get("state");
     options.city = given.get("city");
     options.gender = given.get("gender");
-    options.ageSpecified = true;
-    options.minAge = Integer.parseInt(given.get("min_age"));
-    options.maxAge = Integer.parseInt(given.get("max_age"));
+    if (given.containsKey("min_age") || given.containsKey("max_age")) {
+      options.ageSpecified = true; // ages are then drawn evenly, and not as in the census
+      options.minAge = Integer.parseInt(given.getOrDefault("min_age", "0"));
+      options.maxAge = Integer.parseInt(given.getOrDefault("max_age", "110"));
+    }
     options.threadPoolSize = 1;
     if (given.containsKey("modules")) {
       options.localModuleDir = new File(given.get("modules"));

@@ -1,0 +1,193 @@
+"""Synthetic rows → transaction Bundles on disk, each resource checked, in as many processes as are given."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+import pandas as pd
+
+from fhirsynth.assemble.bundle import transaction
+from fhirsynth.assemble.conform import check
+from fhirsynth.assemble.life import live
+from fhirsynth.assemble.resources import Writer
+from fhirsynth.assemble.shared import Shared
+from fhirsynth.assemble.timeline import Timeline
+from fhirsynth.errors import AssembleError, UsageError
+from fhirsynth.schema import Feature, FeatureSchema
+from fhirsynth.seeds import rng
+from synthea_bridge.progress import Progress, silent
+from synthea_bridge.skips import Skip, SkipLog
+
+SHARED: Final = "shared.json"
+TRANSACTIONS: Final = "transactions"
+CHUNK: Final = 25
+"""Rows that a process takes at a time."""
+_DEMOGRAPHICS: Final = frozenset({"age", "sex", "race"})
+_DERIVED: Final = frozenset(
+    {"prior_admissions_12m", "ed_visits_12m", "num_medications", "length_of_stay", "readmitted_30d"}
+)
+
+
+@dataclass(slots=True)
+class AssembleResult:
+    """What was made: ``outcome`` is what a manifest should say."""
+
+    run_id: str
+    patients: int = 0
+    resources: Counter[str] = field(default_factory=Counter)
+    skips: SkipLog = field(default_factory=SkipLog)
+
+    @property
+    def outcome(self) -> dict[str, Any]:
+        """Counts, as JSON values."""
+        return {
+            "run_id": self.run_id,
+            "patients": self.patients,
+            "resources": dict(sorted(self.resources.items())),
+            "skipped": self.skips.counts(),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class _Task:
+    schema: FeatureSchema
+    timeline: Timeline
+    run_id: str
+    seed: int
+    columns: tuple[str, ...]
+    rows: tuple[tuple[Any, ...], ...]
+
+
+Made = tuple[str, bytes | None, dict[str, int], str]
+"""Patient, Bundle, counts by type, and what is wrong with the row instead."""
+
+
+def assemble(
+    rows: pd.DataFrame,
+    schema: FeatureSchema,
+    timeline: Timeline,
+    *,
+    run_id: str,
+    out: Path,
+    seed: int = 0,
+    workers: int = 1,
+    skips: SkipLog | None = None,
+    progress: Progress = silent,
+) -> AssembleResult:
+    """Write ``shared.json`` and ``transactions/NNNNNN.json``, a transaction Bundle a row, into the folder ``out``.
+
+    Parameters
+    ----------
+    rows
+        Synthetic rows: ``patient_id`` and the columns of ``schema``.
+    timeline
+        What lives look like, learned from the training tables.
+    run_id
+        Ids follow from it, the patient and an ordinal: the same call gives the same bytes, whatever ``workers`` is.
+    skips
+        Takes rows that cannot become a patient; by default the first one is raised.
+
+    Raises
+    ------
+    UsageError
+        When the schema has a column that cannot be written as FHIR, or ``rows`` lacks one.
+    InputError
+        When a row contradicts itself, with the default ``skips``.
+    AssembleError
+        When a resource does not conform to R4, which is a defect of ours.
+    """
+    check_writable(schema)
+    absent = [name for name in ["patient_id", *schema.columns] if name not in rows]
+    if absent:
+        raise UsageError(f"synthetic rows: lack the columns {', '.join(absent)}; make them with: fhirsynth augment")
+    result = AssembleResult(run_id, skips=skips if skips is not None else SkipLog(strict=True))
+    shared = Shared(run_id).resources()
+    (out / TRANSACTIONS).mkdir(parents=True, exist_ok=True)
+    (out / SHARED).write_bytes(_bytes(transaction(run_id, "shared", shared)))
+    result.resources.update(check(one, "shared") for one in shared)
+    for number, (patient, body, counts, problem) in enumerate(_made(rows, schema, timeline, run_id, seed, workers), 1):
+        if body is None:
+            result.skips.add(Skip("synthetic rows", patient, problem, "make it again, or correct the row"))
+        else:
+            result.patients += 1
+            result.resources.update(counts)
+            (out / TRANSACTIONS / f"{result.patients:06d}.json").write_bytes(body)
+        progress(number, len(rows))
+    return result
+
+
+def check_writable(schema: FeatureSchema) -> None:
+    """Check that every feature has a place in FHIR.
+
+    Raises
+    ------
+    UsageError
+        With the feature that has none.
+    """
+    for feature in schema.features:
+        reason = _unwritable(feature)
+        if reason:
+            raise UsageError(f"feature {feature.name}: {reason}, so it cannot be written as FHIR; leave it out")
+
+
+def _unwritable(feature: Feature) -> str:
+    source = feature.source
+    if source.rule == "demographic" and feature.name not in _DEMOGRAPHICS:
+        return "is a column of patients that re-assembly does not know"
+    if source.rule == "derived" and feature.name not in _DERIVED:
+        return "is derived in a way that re-assembly does not know"
+    if source.rule in ("latest", "present") and not source.codes:
+        return "has no code"
+    if source.rule == "latest" and feature.kind == "flag":
+        return "is the latest value of a flag"
+    if source.rule == "latest" and source.units and source.units.get(feature.unit) != 1:
+        return f"is kept in '{feature.unit}', which its units do not take as it is"
+    return ""
+
+
+def _made(
+    rows: pd.DataFrame, schema: FeatureSchema, timeline: Timeline, run_id: str, seed: int, workers: int
+) -> Iterator[Made]:
+    frame = schema.conform(rows)
+    columns = tuple(frame.columns)
+    values = list(frame.itertuples(index=False, name=None))
+    tasks = [
+        _Task(schema, timeline, run_id, seed, columns, tuple(values[at : at + CHUNK]))
+        for at in range(0, len(values), CHUNK)
+    ]
+    if workers == 1 or len(tasks) <= 2:
+        for task in tasks:
+            yield from _make(task)
+        return
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(min(workers, len(tasks)), mp_context=context) as pool:
+        for made in pool.map(_make, tasks):
+            yield from made
+
+
+def _make(task: _Task) -> Sequence[Made]:
+    return [_one(task, dict(zip(task.columns, row, strict=True))) for row in task.rows]
+
+
+def _one(task: _Task, row: dict[str, Any]) -> Made:
+    patient = str(row.pop("patient_id"))
+    random = rng(task.seed, "life", patient)
+    try:
+        life = live(patient, row, task.schema, task.timeline, random)
+    except AssembleError as error:
+        return patient, None, {}, str(error)
+    writer = Writer(life, task.schema, task.timeline, Shared(task.run_id), task.run_id, random)
+    resources = list(writer.resources())
+    counts = Counter(check(one, patient) for one in resources)
+    return patient, _bytes(transaction(task.run_id, patient, resources)), dict(counts), ""
+
+
+def _bytes(bundle: dict[str, Any]) -> bytes:
+    return orjson.dumps(bundle, option=orjson.OPT_INDENT_2) + b"\n"
