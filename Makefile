@@ -19,9 +19,8 @@ $(STAMP): requirements.lock pyproject.toml
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	touch $@
 
-demo: setup  ## Synthea → Bundles → tables, into demo/
-	$(BIN)/fhirsynth generate --population 30 --condition cystic-fibrosis --cases 15 --seed 7 --out demo/generated
-	$(BIN)/fhirsynth flatten demo/generated --condition cystic-fibrosis --out demo/tables
+demo: setup  ## Run the main job: Synthea → tables → CTGAN → Bundles → report, into demo/
+	$(BIN)/fhirsynth run --condition cystic-fibrosis --population 300 --cases 150 --augment 150 --seed 7 --out demo
 
 check: setup  ## Lint, types and fast tests (the quick loop)
 	$(BIN)/ruff check .

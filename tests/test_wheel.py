@@ -25,6 +25,7 @@ def test_doctor_runs_from_the_wheel_in_an_empty_environment(tmp_path: Path) -> N
         "synthea_bridge/locks/",
         "fhirsynth/features.toml",
         "fhirsynth/constraints.toml",
+        "fhirsynth/trilemma/templates/report.html.j2",
     ):
         assert any(name.startswith(wanted) for name in names), wanted
 

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from fhirsynth.assemble.stays import INFANT, needed, place
-from fhirsynth.assemble.timeline import Group, Order, Timeline, band, draw
+from fhirsynth.assemble.timeline import Group, Order, Timeline, draw
 from fhirsynth.errors import AssembleError
 from fhirsynth.schema import Feature, FeatureSchema
 
@@ -205,7 +205,7 @@ class _Teller:
             if at > self.birth and not _busy(at, others):
                 found.append(self._visit("routine", at))
             age = (at - self.birth) / DAY / 365.25
-            gap = draw(self.timeline.gaps[band(age)], float(np.clip(level + self.random.normal(0, 0.15), 0, 1)))
+            gap = self.timeline.gap(age, float(np.clip(level + self.random.normal(0, 0.15), 0, 1)))
             at -= max(gap, 1) * DAY
         return found or [self._visit("routine", self._free_time(others))]
 

@@ -29,6 +29,8 @@ SHARED: Final = "shared.json"
 TRANSACTIONS: Final = "transactions"
 CHUNK: Final = 25
 """Rows that a process takes at a time."""
+PARALLEL_FROM: Final = 400
+"""Fewer rows are done before other processes have started."""
 _DEMOGRAPHICS: Final = frozenset({"age", "sex", "race"})
 _DERIVED: Final = frozenset(
     {"prior_admissions_12m", "ed_visits_12m", "num_medications", "length_of_stay", "readmitted_30d"}
@@ -162,7 +164,7 @@ def _made(
         _Task(schema, timeline, run_id, seed, columns, tuple(values[at : at + CHUNK]))
         for at in range(0, len(values), CHUNK)
     ]
-    if workers == 1 or len(tasks) <= 2:
+    if workers == 1 or len(rows) < PARALLEL_FROM:
         for task in tasks:
             yield from _make(task)
         return

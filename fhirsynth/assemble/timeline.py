@@ -103,6 +103,11 @@ class Timeline(_Frozen):
     orders: tuple[Order, ...]
     hispanic: float = Field(ge=0, le=1)
 
+    def gap(self, age: float, level: float) -> float:
+        """Days to the routine visit before, of somebody of ``age`` years."""
+        bands = [bound for bound in self.gaps if bound <= max(age, 0)] or list(self.gaps)
+        return draw(self.gaps[max(bands)], level)
+
     def livable(self, rows: pd.DataFrame) -> pd.Series[bool]:
         """Which rows can become a life: their stays fit into the year, and there are enough medications to order."""
         absent = {
@@ -147,8 +152,3 @@ class Timeline(_Frozen):
 def draw(quantiles: Quantiles, level: float) -> float:
     """The value at a level between 0 and 1, linear between the quantiles."""
     return float(np.interp(level, LEVELS, quantiles))
-
-
-def band(age: float) -> int:
-    """The lower bound of the age band that ``age`` (years) lies in."""
-    return max(bound for bound in BANDS if bound <= max(age, 0))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -24,6 +25,10 @@ FEWEST_CASES: Final = 10
 ADVISED_CASES: Final = 20
 MODEL_FOLDER: Final = "model"
 SYNTHETIC: Final = "synthetic.parquet"
+UNLIVABLE: Final = "no-such-life"
+"""Name under which rows are counted that no life can be told of."""
+Livable = Callable[[pd.DataFrame], "pd.Series[bool]"]
+"""Says of each row whether re-assembly can make a patient of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +49,7 @@ def augment(
     steps: int | None = None,
     seed: int = 0,
     constraints: ConstraintSet | None = None,
+    livable: Livable | None = None,
     progress: Progress = silent,
 ) -> AugmentResult:
     """Learn from ``train`` and write ``synthetic.parquet``, ``schema.json`` and ``model/`` into ``out``.
@@ -62,6 +68,8 @@ def augment(
         The generator, its training length in generator steps (None: its own default), and the seed.
     constraints
         What rows must respect; None: ours. Those that ``train`` breaks are switched off.
+    livable
+        Rows of which it says no are drawn again, and counted.
 
     Raises
     ------
@@ -82,10 +90,10 @@ def augment(
     synthesizer.fit(train, schema, seed=derive(seed, "fit"), steps=steps, progress=progress)
     facts = {"seed": seed, "rows": len(train), "cases": cases, "train_sha256": hash_of(train)}
     description = save_model(out / MODEL_FOLDER, synthesizer, schema, active, facts)
-    return _sampled(synthesizer, schema, active, n, seed, out, description)
+    return _sampled(synthesizer, schema, active, n, seed, out, description, livable)
 
 
-def resample(folder: Path, *, n: int, out: Path, seed: int = 0) -> AugmentResult:
+def resample(folder: Path, *, n: int, out: Path, seed: int = 0, livable: Livable | None = None) -> AugmentResult:
     """Sample again from a model folder; ``out`` gets ``synthetic.parquet`` and ``schema.json``.
 
     Raises
@@ -99,7 +107,7 @@ def resample(folder: Path, *, n: int, out: Path, seed: int = 0) -> AugmentResult
         raise UsageError(f"asked for {n} synthetic patients; ask for at least 1")
     stored = load_model(folder)
     description = {name: value for name, value in stored.description.items() if name != "sha256"}
-    return _sampled(stored.synthesizer, stored.schema, stored.constraints, n, seed, out, description)
+    return _sampled(stored.synthesizer, stored.schema, stored.constraints, n, seed, out, description, livable)
 
 
 def _sampled(
@@ -110,14 +118,20 @@ def _sampled(
     seed: int,
     out: Path,
     description: dict[str, Any],
+    livable: Livable | None,
 ) -> AugmentResult:
     counts: Counter[str] = Counter()
+    unlivable = 0
     dropped = 0
 
     def keep(rows: pd.DataFrame) -> pd.DataFrame:
-        nonlocal dropped
+        nonlocal dropped, unlivable
         kept, broken = constraints.apply(rows)
         counts.update(broken)
+        if livable is not None:
+            good = livable(kept)
+            unlivable += int((~good).sum())
+            kept = kept[good]
         dropped += len(rows) - len(kept)
         return kept
 
@@ -135,7 +149,7 @@ def _sampled(
         "sample_seed": seed,
         "drawn": tally.drawn,
         "without_condition": tally.unasked,
-        "rejected": {**by_action["rejected"], **dict(sorted(tally.bounds.items()))},
+        "rejected": {**by_action["rejected"], **dict(sorted(tally.bounds.items())), UNLIVABLE: unlivable},
         "rejected_rows": dropped,
         "repaired": by_action["repaired"],
         "switched_off": constraints.switched_off,

@@ -10,9 +10,13 @@ from fhirsynth import __version__
 from fhirsynth.cli._errors import run_and_explain
 
 COMMANDS = {
+    "run": "Everything, from Synthea to the report, into one work folder.",
     "generate": "Simulate patients with Synthea and write their Bundles.",
     "flatten": "Turn FHIR Bundles, NDJSON, .gz, .zip or folders of them into tables.",
     "augment": "Learn from tables and make synthetic patients with a condition.",
+    "assemble": "Turn synthetic rows into valid FHIR R4 transaction Bundles.",
+    "export": "Write Bundles in the shape that a server wants.",
+    "load": "POST Bundles to a FHIR server.",
     "evaluate": "Judge synthetic rows: utility, privacy, fidelity.",
     "conditions": "List the conditions that can be asked for.",
     "doctor": "Say what is present on this machine and what is missing.",
@@ -44,7 +48,7 @@ def cli() -> None:
 
     \b
     Example:
-      fhirsynth generate --population 50 --condition cystic-fibrosis --cases 20 --seed 7 --out generated
+      fhirsynth run --condition cystic-fibrosis --population 300 --cases 150 --augment 150 --seed 7 --out work
     """
 
 

@@ -12,6 +12,7 @@ from fhirsynth.cli._progress import bar
 if TYPE_CHECKING:
     import pandas as pd
 
+    from fhirsynth.assemble import Timeline
     from fhirsynth.augment import AugmentResult
     from fhirsynth.schema import FeatureSchema
 
@@ -44,7 +45,8 @@ def command(
     """Learn from DIR (made by flatten) and make exactly N synthetic patients with the condition.
 
     Patients are split first, and the generator learns from the training part only. Writes train.parquet,
-    holdout.parquet, synthetic.parquet, schema.json, manifest.json and model/, which can be sampled again.
+    holdout.parquet, synthetic.parquet, schema.json, timeline.json (for assemble), manifest.json and model/, which can
+    be sampled again.
 
     \b
     Example:
@@ -65,9 +67,12 @@ def command(
         features, schema = _read(folder, condition)
     with atomic_folder(out) as scratch, bar("augment") as progress:
         if resample is not None:
-            result = stage.resample(resample, n=count, out=scratch, seed=seed)
+            lives = _timeline(resample.parent / "timeline.json", scratch)
+            result = stage.resample(resample, n=count, out=scratch, seed=seed, livable=lives.livable if lives else None)
         else:
+            assert folder is not None
             train = _split(features, schema, holdout, seed, scratch)
+            timeline = _learned(folder, train, schema, scratch)
             result = stage.augment(
                 train,
                 schema,
@@ -77,6 +82,7 @@ def command(
                 steps=steps,
                 seed=seed,
                 constraints=rules,
+                livable=timeline.livable if timeline else None,
                 progress=progress,
             )
         write_json(scratch / "manifest.json", {"stage": "synthetic", **result.outcome})
@@ -103,6 +109,29 @@ def _read(folder: Path, condition: str | None) -> tuple[pd.DataFrame, FeatureSch
         return schema.conform(pd.read_parquet(path)), schema
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UsageError(f"{path}: does not hold the features of schema.json ({error}); flatten again") from error
+
+
+def _learned(folder: Path, train: pd.DataFrame, schema: FeatureSchema, out: Path) -> Timeline | None:
+    """The timeline of the training patients; None, with a word, where DIR has features and nothing else."""
+    from fhirsynth.assemble import learn
+
+    if not (folder / "encounters.parquet").exists():
+        click.echo(f"{folder}: has no encounters to learn a timeline from; assemble will need one", err=True)
+        return None
+    timeline = learn(folder, list(train["patient_id"]), schema)
+    timeline.save(out / "timeline.json")
+    return timeline
+
+
+def _timeline(path: Path, out: Path) -> Timeline | None:
+    """The timeline beside a saved model, copied into ``out``; None where there is none."""
+    from fhirsynth.assemble import Timeline
+
+    if not path.exists():
+        return None
+    timeline = Timeline.load(path)
+    timeline.save(out / "timeline.json")
+    return timeline
 
 
 def _plain(name: str) -> str:

@@ -11,14 +11,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fhirsynth.cli._progress import bar
+from fhirsynth.cli._skips import SHOWN, printer, summarize
 
 if TYPE_CHECKING:
     from fhirsynth.schema import ConditionFeature
     from synthea_bridge.flatten import FlattenResult
     from synthea_bridge.skips import SkipLog
-
-SHOWN = 20
-"""Skips that are printed; all of them are in skipped.ndjson."""
 
 
 @click.command()
@@ -54,7 +52,7 @@ def command(
 
     asked = None if condition is None else _condition(condition)
     extra = declared(features)[len(declared()) :] if features else ()
-    skips, unused = SkipLog(strict, _printer()), SkipLog()
+    skips, unused = SkipLog(strict, printer()), SkipLog()
     with atomic_folder(out) as folder:
         with bar("flatten") as progress:
             result = write_tables(src, folder, skips, progress)
@@ -69,18 +67,6 @@ def command(
         }
         write_json(folder / "manifest.json", summary)
     _report(summary, skips, unused, out, as_json)
-
-
-def _printer() -> Any:
-    shown = 0
-
-    def show(skip: object) -> None:
-        nonlocal shown
-        shown += 1
-        if shown <= SHOWN:
-            click.echo(f"skipped: {skip}", err=True)
-
-    return show
 
 
 def _condition(name: str) -> ConditionFeature:
@@ -126,6 +112,5 @@ def _report(summary: dict[str, Any], skips: SkipLog, unused: SkipLog, out: Path,
     for item in unused.items[:SHOWN]:
         click.echo(f"unused: {item}", err=True)
     if skips.items:
-        problems = "; ".join(f"{count:,} × {problem}" for problem, count in skips.counts().items())
-        click.echo(f"{len(skips.items):,} skipped ({problems}); all in {out / 'skipped.ndjson'}", err=True)
+        summarize(skips, out / "skipped.ndjson")
         sys.exit(1)

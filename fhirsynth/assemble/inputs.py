@@ -1,0 +1,70 @@
+"""Rows from disk before, and Bundles read back after."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Collection
+from pathlib import Path
+
+import pandas as pd
+
+from fhirsynth.assemble.conform import check_round_trip
+from fhirsynth.assemble.identity import patient_uuid
+from fhirsynth.assemble.timeline import Timeline
+from fhirsynth.errors import UsageError
+from fhirsynth.features import build_features
+from fhirsynth.schema import FeatureSchema
+from fhirsynth.workspace import fingerprint
+from synthea_bridge.flatten import write_tables
+from synthea_bridge.skips import SkipLog
+
+
+def read_rows(path: Path, schema: FeatureSchema) -> pd.DataFrame:
+    """Synthetic rows from Parquet.
+
+    Raises
+    ------
+    UsageError
+        When the file cannot be read, lacks a column of ``schema``, or names a patient twice.
+    """
+    try:
+        rows = pd.read_parquet(path)
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{path}: cannot be read as Parquet ({error}); make it with: fhirsynth augment") from error
+    absent = [name for name in ["patient_id", *schema.columns] if name not in rows]
+    if absent:
+        raise UsageError(f"{path}: lacks the columns {', '.join(absent)}; make it with: fhirsynth augment")
+    twice = rows["patient_id"][rows["patient_id"].duplicated()]
+    if len(twice):
+        raise UsageError(f"{path}: has the patient '{twice.iloc[0]}' twice; give every row an id of its own")
+    return schema.conform(rows)
+
+
+def own_run_id(rows: pd.DataFrame, schema: FeatureSchema, timeline: Timeline, seed: int) -> str:
+    """A run id that follows from everything that decides the Bundles."""
+    return fingerprint(
+        [rows.to_csv(index=False), schema.model_dump(mode="json"), timeline.model_dump(mode="json"), seed]
+    )[:12]
+
+
+def read_back(
+    bundles: Path, rows: pd.DataFrame, schema: FeatureSchema, run_id: str, without: Collection[str] = ()
+) -> pd.DataFrame:
+    """Flatten emitted Bundles and compare their features with the rows; returns the features.
+
+    Parameters
+    ----------
+    without
+        Patients that were skipped.
+
+    Raises
+    ------
+    AssembleError
+        When a value differs.
+    """
+    with tempfile.TemporaryDirectory(prefix="fhirsynth-") as scratch:
+        write_tables(bundles, Path(scratch), SkipLog(strict=True))
+        features = build_features(Path(scratch), schema, SkipLog(strict=True))
+    kept = rows[~rows["patient_id"].isin(list(without))]
+    check_round_trip(features, kept, schema, {one: patient_uuid(run_id, one) for one in kept["patient_id"]})
+    return features

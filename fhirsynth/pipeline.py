@@ -1,0 +1,204 @@
+"""The stages in order: Synthea → tables → synthetic rows → Bundles → report, each resumed when it is already there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from pydantic import BaseModel, ConfigDict, Field
+
+from fhirsynth import __version__
+from fhirsynth.seeds import derive
+from fhirsynth.workspace import StageWriter, Workspace
+from synthea_bridge.generate import GenerateSpec
+from synthea_bridge.progress import Progress
+from synthea_bridge.skips import SkipLog
+
+Bar = Callable[[str], AbstractContextManager[Progress]]
+"""Opens a progress display with a title, as ``fhirsynth.cli._progress.bar`` does."""
+
+
+class RunSpec(BaseModel):
+    """All that decides the result of a run.
+
+    Parameters
+    ----------
+    generate
+        What Synthea simulates; its ``condition`` is the one that is augmented.
+    augment
+        Number of synthetic patients with the condition.
+    model, steps
+        The generator and its training length in generator steps; None: the generator's own default.
+    holdout
+        Share of the simulated patients that the generator never sees.
+    seed
+        Of everything after the simulation.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    generate: GenerateSpec
+    augment: int = Field(gt=0)
+    model: str = "ctgan"
+    steps: int | None = Field(default=None, gt=0)
+    holdout: float = Field(default=0.4, gt=0, lt=1)
+    seed: int = 0
+
+    def parameters(self) -> dict[str, Any]:
+        """The parameters and our version, as JSON values, for manifests."""
+        return {"fhirsynth": __version__, **self.model_dump(mode="json", exclude={"generate": {"threads", "heap"}})}
+
+
+@dataclass(frozen=True, slots=True)
+class StageReport:
+    """One stage as the user sees it: its name, whether it was already there, and what its manifest says."""
+
+    stage: str
+    resumed: bool
+    outcome: dict[str, Any]
+
+
+@dataclass(slots=True)
+class Run:
+    """A run in its work folder; :meth:`stages` does the work and yields each stage as it ends."""
+
+    spec: RunSpec
+    workspace: Workspace
+    bar: Bar
+    workers: int = 1
+    run_id: str = field(default="", init=False)
+
+    def stages(self) -> Iterator[StageReport]:
+        """Do what is missing or changed, in order.
+
+        Raises
+        ------
+        fhirsynth.errors.FhirsynthError, synthea_bridge.errors.BridgeError
+            When a stage fails; what was finished before stays and is not done again.
+        """
+        self.run_id = self.workspace.claim(self.spec.parameters())
+        made_from: dict[str, Any] = self.spec.parameters()
+        work = (
+            ("generated", self._generate),
+            ("tables", self._flatten),
+            ("synthetic", self._augment),
+            ("bundles", self._assemble),
+            ("ndjson", self._export),
+            ("report", self._evaluate),
+        )
+        for stage, do in work:
+            made_from = {"stage": stage, "before": made_from}
+            resumed = self.workspace.is_current(stage, made_from)
+            if not resumed:
+                with self.workspace.stage(stage, made_from) as writer, self.bar(stage) as progress:
+                    do(writer, progress)
+            yield StageReport(stage, resumed, self.workspace.manifest(stage) or {})
+
+    @property
+    def _root(self) -> Path:
+        return self.workspace.root
+
+    def _generate(self, writer: StageWriter, progress: Progress) -> None:
+        from synthea_bridge.generate import write_bundles
+
+        writer.outcome = write_bundles(self.spec.generate, writer.folder, progress).outcome
+
+    def _flatten(self, writer: StageWriter, progress: Progress) -> None:
+        from fhirsynth.cohort import split
+        from fhirsynth.features import write_features
+        from fhirsynth.schema import build_schema
+        from synthea_bridge.flatten import write_tables
+
+        condition = _condition(self.spec.generate.condition)
+        schema = build_schema(self.spec.generate.end_date, condition)
+        strict, unused = SkipLog(strict=True), SkipLog()
+        writer.outcome = write_tables(self._root / "generated", writer.folder, strict, progress).outcome
+        features = write_features(writer.folder, schema, unused)
+        writer.outcome |= {"features": len(features), "unused": unused.counts()}
+        parts = split(features, condition.column, holdout=self.spec.holdout, seed=derive(self.spec.seed, "split"))
+        for name, part in (("train", parts.train), ("holdout", parts.holdout)):
+            part.to_parquet(writer.folder / f"{name}.parquet", index=False)
+            writer.outcome[name] = {"patients": len(part), "cases": int(part[condition.column].sum())}
+
+    def _augment(self, writer: StageWriter, progress: Progress) -> None:
+        from fhirsynth.assemble import learn
+        from fhirsynth.augment import augment
+        from fhirsynth.schema import FeatureSchema
+
+        tables = self._root / "tables"
+        schema = FeatureSchema.load(tables / "schema.json")
+        train = pd.read_parquet(tables / "train.parquet")
+        timeline = learn(tables, list(train["patient_id"]), schema)
+        timeline.save(writer.folder / "timeline.json")
+        writer.outcome = augment(
+            train,
+            schema,
+            model=self.spec.model,
+            n=self.spec.augment,
+            steps=self.spec.steps,
+            seed=derive(self.spec.seed, "augment"),
+            livable=timeline.livable,
+            out=writer.folder,
+            progress=progress,
+        ).outcome
+
+    def _assemble(self, writer: StageWriter, progress: Progress) -> None:
+        from fhirsynth.assemble import Timeline, assemble
+        from fhirsynth.assemble.inputs import read_rows
+        from fhirsynth.schema import FeatureSchema
+
+        synthetic = self._root / "synthetic"
+        schema = FeatureSchema.load(synthetic / "schema.json")
+        writer.outcome = assemble(
+            read_rows(synthetic / "synthetic.parquet", schema),
+            schema,
+            Timeline.load(synthetic / "timeline.json"),
+            run_id=self.run_id,
+            seed=derive(self.spec.seed, "assemble"),
+            out=writer.folder,
+            workers=self.workers,
+            progress=progress,
+        ).outcome
+
+    def _export(self, writer: StageWriter, progress: Progress) -> None:
+        from fhirsynth.publish.disk import export
+
+        skips = SkipLog(strict=True)
+        writer.outcome = export(self._root / "bundles", "ndjson", writer.folder, skips=skips, progress=progress).outcome
+
+    def _evaluate(self, writer: StageWriter, progress: Progress) -> None:
+        """Judge what ships: the features of the emitted Bundles, which must be the rows that they were made from."""
+        from fhirsynth.assemble.inputs import read_back, read_rows
+        from fhirsynth.schema import FeatureSchema
+        from fhirsynth.trilemma import evaluate
+        from fhirsynth.trilemma.report import write_report
+
+        tables, synthetic = self._root / "tables", self._root / "synthetic" / "synthetic.parquet"
+        schema = FeatureSchema.load(tables / "schema.json")
+        report = evaluate(
+            pd.read_parquet(tables / "train.parquet"),
+            pd.read_parquet(tables / "holdout.parquet"),
+            read_back(self._root / "bundles", read_rows(synthetic, schema), schema, self.run_id),
+            schema,
+            seed=derive(self.spec.seed, "evaluate"),
+            progress=progress,
+        )
+        stages = ("generated", "tables", "synthetic", "bundles")
+        provenance = {"run_id": self.run_id, **{stage: self.workspace.manifest(stage) for stage in stages}}
+        write_report(report, provenance, writer.folder)
+        writer.outcome = {"valid": report.valid, "verdicts": dict(report.verdicts)}
+
+
+def _condition(name: str | None) -> Any:
+    from fhirsynth.errors import UsageError
+    from fhirsynth.schema import ConditionFeature
+    from synthea_bridge.conditions import find
+
+    if name is None:
+        raise UsageError("a run needs a condition; list them with: fhirsynth conditions")
+    found = find(name)
+    return ConditionFeature(slug=found.slug, name=found.name, snomed=found.snomed, display=found.display)

@@ -1,0 +1,175 @@
+"""The resources of a Bundle in the shape that a server wants: transaction, batch, collection or lines of NDJSON."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal
+
+from fhirsynth.assemble.identity import RECORD
+from synthea_bridge.bundles import Document
+from synthea_bridge.references import Entry, id_of
+
+Format = Literal["transaction", "batch", "collection", "ndjson"]
+FORMATS: Final[tuple[Format, ...]] = ("transaction", "batch", "collection", "ndjson")
+SHARED: Final = frozenset({"Organization", "Location", "Practitioner", "PractitionerRole", "HealthcareService"})
+"""Types that patients share: other Bundles refer to them by identifier, and they are loaded first."""
+Resource = dict[str, Any]
+Target = tuple[str, str]
+"""Type and id."""
+
+
+def is_shared(document: Document) -> bool:
+    """Whether a document holds nothing but what patients share."""
+    return bool(document.entries) and all(one["resourceType"] in SHARED for _, one in document.entries)
+
+
+@dataclass(slots=True)
+class Shaper:
+    """Turns documents into shapes; knows the shared resources that conditional references point to.
+
+    ``unresolved`` counts references that point to nothing that is known; they stay as they are.
+    """
+
+    shared: dict[str, Entry] = field(default_factory=dict)
+    unresolved: int = 0
+
+    def learn(self, documents: Iterable[Document]) -> None:
+        """Remember the shared resources by ``Type?identifier=system|value``."""
+        for document in documents:
+            for url, resource in document.entries:
+                if resource["resourceType"] in SHARED:
+                    self.shared |= dict.fromkeys(_conditional(resource), (url, resource))
+
+    def bundle(self, document: Document, form: Format) -> Resource:
+        """One Bundle of the given form, with the resources of the document.
+
+        ``transaction``: conditional creates where there is an identifier to go by, else ``PUT Type/id``; references
+        inside are ``urn:uuid`` where ids are UUIDs. ``batch``: ``PUT Type/id`` with literal references, since its
+        entries may not refer to each other. ``collection``: no requests, and the shared resources that are referred to
+        come along.
+        """
+        entries = list(document.entries)
+        if form == "collection":
+            entries += self._referred(document)
+        targets = _targets(entries)
+        urls = {target: _full_url(*target) for target in targets.values()}
+        made = []
+        for url, resource in entries:
+            target = _target(url, resource)
+            body = self._rewritten(resource, targets, urls if form != "batch" else {}, keep=form == "transaction")
+            made.append(_entry(target, {**body, "id": target[1]}, form))
+        return {"resourceType": "Bundle", "type": form, "entry": made}
+
+    def lines(self, document: Document) -> Iterator[tuple[str, Resource]]:
+        """Each resource with its type, references as ``Type/id``."""
+        targets = _targets(document.entries)
+        for url, resource in document.entries:
+            kind, name = _target(url, resource)
+            yield kind, {**self._rewritten(resource, targets, {}, keep=False), "id": name}
+
+    def _referred(self, document: Document) -> list[Entry]:
+        """Shared resources that the document refers to, and those that they refer to."""
+        found: dict[str, Entry] = {}
+        waiting = [resource for _, resource in document.entries]
+        while waiting:
+            for text in _references(waiting.pop()):
+                entry = self.shared.get(text)
+                if entry is not None and str(entry[1].get("id")) not in found:
+                    found[str(entry[1].get("id"))] = entry
+                    waiting.append(entry[1])
+        here = {resource.get("id") for _, resource in document.entries}
+        return [entry for name, entry in found.items() if name not in here]
+
+    def _rewritten(
+        self, resource: Resource, targets: Mapping[str, Target], urls: Mapping[Target, str], *, keep: bool
+    ) -> Resource:
+        """``resource`` with its references rewritten; ``keep`` leaves conditional ones as they are."""
+
+        def walk(value: Any) -> Any:
+            if isinstance(value, dict):
+                return {
+                    key: refer(one) if key == "reference" and isinstance(one, str) else walk(one)
+                    for key, one in value.items()
+                }
+            return [walk(one) for one in value] if isinstance(value, list) else value
+
+        def refer(text: str) -> str:
+            if text.startswith("#") or (keep and "?" in text):
+                return text
+            target = targets.get(text)
+            if target is None and text in self.shared:
+                target = _target(*self.shared[text])
+            if target is None:
+                self.unresolved += text.startswith("urn:") or "?" in text
+                return text
+            return urls.get(target, "/".join(target))
+
+        body: Resource = walk(resource)
+        return body
+
+
+def _conditional(resource: Resource) -> list[str]:
+    """The conditional references by which a resource can be found."""
+    identifiers = resource.get("identifier")
+    return [
+        f"{resource['resourceType']}?identifier={one.get('system', '')}|{one['value']}"
+        for one in (identifiers if isinstance(identifiers, list) else [])
+        if isinstance(one, dict) and one.get("value")
+    ]
+
+
+def _references(value: Any) -> Iterator[str]:
+    if isinstance(value, dict):
+        for key, one in value.items():
+            if key == "reference" and isinstance(one, str):
+                yield one
+            else:
+                yield from _references(one)
+    elif isinstance(value, list):
+        for one in value:
+            yield from _references(one)
+
+
+def _target(url: str | None, resource: Resource) -> Target:
+    return resource["resourceType"], id_of(url, resource) or ""
+
+
+def _targets(entries: Iterable[Entry]) -> dict[str, Target]:
+    """Type and id by every text that refers to a resource of the document."""
+    found: dict[str, Target] = {}
+    for url, resource in entries:
+        target = _target(url, resource)
+        found |= dict.fromkeys(_conditional(resource), target)
+        found["/".join(target)] = target
+        if url:
+            found[url] = target
+    return found
+
+
+def _full_url(kind: str, name: str) -> str:
+    """``urn:uuid`` for a UUID; for another id the reference itself serves."""
+    bare = name.lower()
+    uuid = len(bare) == 36 and bare.count("-") == 4 and all(sign in "0123456789abcdef-" for sign in bare)
+    return f"urn:uuid:{bare}" if uuid else f"{kind}/{name}"
+
+
+def _entry(target: Target, resource: Resource, form: Format) -> Resource:
+    entry: Resource = {"fullUrl": _full_url(*target), "resource": resource}
+    if form == "batch" or not entry["fullUrl"].startswith("urn:"):
+        del entry["fullUrl"]
+    if form == "collection":
+        return entry
+    known = _condition(resource) if form == "transaction" else None
+    if known is None:
+        return {**entry, "request": {"method": "PUT", "url": "/".join(target)}}
+    return {**entry, "request": {"method": "POST", "url": target[0], "ifNoneExist": known}}
+
+
+def _condition(resource: Resource) -> str | None:
+    """What tells a server that it has the resource: our own identifier, or that of a shared resource."""
+    texts = [text.partition("?")[2] for text in _conditional(resource)]
+    ours = [text for text in texts if text.startswith(f"identifier={RECORD}|")]
+    if ours or resource["resourceType"] in SHARED:
+        return next(iter(ours or texts), None)
+    return None
