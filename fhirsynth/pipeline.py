@@ -80,6 +80,7 @@ class Run:
         fhirsynth.errors.FhirsynthError, synthea_bridge.errors.BridgeError
             When a stage fails; what was finished before stays and is not done again.
         """
+        _enough(self.spec)
         self.run_id = self.workspace.claim(self.spec.parameters())
         made_from: dict[str, Any] = self.spec.parameters()
         work = (
@@ -191,6 +192,18 @@ class Run:
         provenance = {"run_id": self.run_id, **{stage: self.workspace.manifest(stage) for stage in stages}}
         write_report(report, provenance, writer.folder)
         writer.outcome = {"valid": report.valid, "verdicts": dict(report.verdicts)}
+
+
+def _enough(spec: RunSpec) -> None:
+    """Refuse a cohort that could not be split later, before it is simulated."""
+    from fhirsynth.cohort import MINIMUM_CASES
+    from fhirsynth.errors import CohortError
+
+    if spec.generate.cases < MINIMUM_CASES:
+        raise CohortError(
+            f"{spec.generate.cases} cases are asked for, at least {MINIMUM_CASES} are needed to learn from some and "
+            "judge by others; ask for more with --cases"
+        )
 
 
 def _condition(name: str | None) -> Any:
