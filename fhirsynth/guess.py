@@ -35,7 +35,7 @@ def guess_schema(frames: Sequence[pd.DataFrame], target: str | None = None) -> F
     shared = [name for name in frames[0].columns if name != "patient_id" and all(name in f.columns for f in frames)]
     if not shared:
         raise UsageError("the frames share no column beside patient_id; nothing can be compared")
-    features = tuple(_guess(name, pd.concat([frame[name].dropna() for frame in frames])) for name in shared)
+    features = tuple(_guess(name, _known([frame[name] for frame in frames])) for name in shared)
     condition = None
     if target is not None and any(feature.name == target and feature.kind == "flag" for feature in features):
         slug = target.removeprefix("has_")
@@ -49,6 +49,13 @@ def _guess(name: str, values: pd.Series) -> Feature:
     kind = _kind(values)
     decimals = 9 if kind == "number" else 0
     return Feature(name=name, title=name, kind=kind, decimals=decimals, nullable=True, source=Source(rule="derived"))
+
+
+def _known(parts: Sequence[pd.Series]) -> pd.Series:
+    """The values that are there; parts without any say nothing about the kind."""
+    known = [part.dropna() for part in parts]
+    joined: pd.Series = pd.concat([part for part in known if len(part)] or known[:1])
+    return joined
 
 
 def _kind(values: pd.Series) -> Kind:

@@ -82,9 +82,13 @@ def _preprocessing(provenance: Mapping[str, Any]) -> str:
 
 
 def _quality(report: Report, provenance: Mapping[str, Any]) -> str:
-    rows = ["| measure | cohort | value | 95 % interval | n | target | met |", "|---|---|---|---|---|---|---|"]
+    rows = [
+        "| measure | cohort | value | 95 % interval | n | target | met as written | calibrated |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
     for one in report.literal():
-        cells = (one.title, one.cohort, words.figure(one.value), words.ends(one), one.n, one.target, words.met(one))
+        figures = words.figure(one.value), words.ends(one), one.n, one.target, words.met(one)
+        cells = (one.title, one.cohort, *figures, one.calibrated or "not measured")
         rows.append("| " + " | ".join(map(plain, cells)) + " |")
     head = "The report's own self-test held." if report.valid else "**INVALID: the report's self-test did not hold.**"
     found = report.findings

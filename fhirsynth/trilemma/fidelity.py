@@ -21,6 +21,7 @@ from fhirsynth.trilemma.encode import Encoder, codes, numbers
 from fhirsynth.trilemma.intervals import Z95, Bools, Floats, Ints, auc, bootstrap_curves, holm, interval, wilson
 from fhirsynth.trilemma.measure import Association, Cohort, ColumnFidelity, Measure, Verdict, at_most, worst
 from fhirsynth.trilemma.samples import MIN_ROWS, Samples
+from fhirsynth.trilemma.threads import threads_for
 from fhirsynth.trilemma.utility import fit
 
 MARGINAL = 0.10
@@ -63,9 +64,10 @@ def measure_fidelity(samples: Samples, cohort: Cohort) -> Fidelity:
     view = _View.of(samples, synthetic, cohort)
     if not view.features:
         return _nothing(cohort, "No column varies, so there is nothing to compare.")
-    columns, marginal = _columns(view)
-    association, pairs = _pairs(view)
-    measures = [*marginal, *pairs, _two_sample(view)]
+    with threads_for(len(synthetic)):
+        columns, marginal = _columns(view)
+        association, pairs = _pairs(view)
+        measures = [*marginal, *pairs, _two_sample(view)]
     verdict = worst([one.verdict for one in measures if one.verdict is not None])
     return Fidelity(measures, columns, association, verdict, _sentence(measures, columns, verdict))
 
@@ -156,6 +158,7 @@ def _columns(view: _View) -> tuple[list[ColumnFidelity], list[Measure]]:
         ColumnFidelity(
             name=feature.name,
             title=feature.title,
+            cohort=view.cohort,
             test="Kolmogorov-Smirnov" if feature.kind in ("number", "count") else "chi-square",
             distance=float(seen[index]),
             band=float(bands[index]),
@@ -193,7 +196,7 @@ def _literal(view: _View, p: Floats, adjusted: Floats, columns: list[ColumnFidel
         met=passing == n,
         note=f"{view.sizes[1]} synthetic against {view.sizes[0]} holdout rows; Kolmogorov-Smirnov for numbers and "
         f"counts, chi-square for flags and categories. A perfect generator passes all {n} columns with probability "
-        f"{0.95**n:.0%}, and p only counts rows: after Holm's correction {int((adjusted > 0.05).sum())} of {n} pass. "
+        f"{0.95**n:.0%}; after Holm's correction {int((adjusted > 0.05).sum())} of {n} pass. "
         f"Largest distance beyond noise: {far.title} ({far.distance:.2f}; two real samples reach {far.band:.2f}).",
         literal=True,
     )
@@ -344,7 +347,7 @@ def _told_apart(view: _View) -> tuple[Bools, Floats]:
     scores = np.zeros(len(both))
     folds = StratifiedKFold(5, shuffle=True, random_state=state)
     for fitted, asked in folds.split(features, labels):
-        model = fit("boosting", features[fitted], labels[fitted], state, rounds=60)
+        model = fit("boosting", features[fitted], labels[fitted], state, rounds=40)
         scores[asked] = model.predict_proba(features[asked])[:, 1]
     return labels, scores
 

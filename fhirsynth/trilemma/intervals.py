@@ -25,6 +25,9 @@ DRAWS = 1000
 PERMUTATIONS = 2000
 """Smallest p-value 1/2001, well below every threshold that is used."""
 
+CELLS = 1_000_000
+"""Draws times patients that are held in memory at a time."""
+
 Z95 = 1.959963984540054
 
 
@@ -54,14 +57,14 @@ def auc(labels: Bools, scores: Floats) -> float:
 
 def average_precision(labels: Bools, scores: Floats) -> float:
     """Area under the precision-recall curve as average precision, tied scores taken together."""
-    codes = np.unique(-scores, return_inverse=True)[1]
-    return _precision(_counts(codes[labels]), _counts(codes[~labels]))
+    hits, misses = (np.ones((1, int(side.sum())), dtype=np.int64) for side in (labels, ~labels))
+    return float(_Tied.of(labels, scores).curves(hits, misses)[1][0])
 
 
-def resample(labels: Bools, generator: np.random.Generator) -> Ints:
-    """Indices of a bootstrap draw that keeps the number of positives and of negatives."""
-    parts = [np.flatnonzero(labels), np.flatnonzero(~labels)]
-    return np.concatenate([part[generator.integers(0, len(part), len(part))] for part in parts])
+def resample(n: int, draws: int, generator: np.random.Generator) -> Ints:
+    """How often each of ``n`` patients is in each bootstrap draw: an array of shape (draws, n)."""
+    chosen = generator.integers(0, n, (draws, n)) + np.arange(draws)[:, None] * n
+    return np.bincount(chosen.ravel(), minlength=draws * n).reshape(draws, n)
 
 
 def bootstrap_curves(
@@ -69,35 +72,58 @@ def bootstrap_curves(
 ) -> tuple[Floats, Floats]:
     """AUC and average precision of several classifiers on the same bootstrap draws of patients.
 
+    A draw keeps the number of positives and of negatives.
+
     Returns
     -------
     tuple
         Two arrays of shape (classifiers, draws): paired, so that ratios can be formed draw by draw.
     """
-    codes = [np.unique(-one, return_inverse=True)[1] for one in scores]
-    areas, precisions = np.empty((len(codes), draws)), np.empty((len(codes), draws))
-    positives = int(labels.sum())
-    for draw in range(draws):
-        index = resample(labels, generator)
-        for row, code in enumerate(codes):
-            chosen, size = code[index], int(code.max()) + 1
-            hits, misses = _counts(chosen[:positives], size), _counts(chosen[positives:], size)
-            below = misses.sum() - misses.cumsum()
-            areas[row, draw] = (hits * (below + misses / 2)).sum() / (hits.sum() * misses.sum())
-            precisions[row, draw] = _precision(hits, misses)
+    groups = [_Tied.of(labels, one) for one in scores]
+    areas, precisions = np.empty((len(groups), draws)), np.empty((len(groups), draws))
+    step = max(1, CELLS // len(labels))
+    for first in range(0, draws, step):
+        part = slice(first, min(first + step, draws))
+        size = part.stop - first
+        hits, misses = (resample(int(side.sum()), size, generator) for side in (labels, ~labels))
+        for row, group in enumerate(groups):
+            areas[row, part], precisions[row, part] = group.curves(hits, misses)
     return areas, precisions
 
 
-def _counts(codes: Ints, size: int = 0) -> Floats:
-    return np.bincount(codes, minlength=size).astype(np.float64)
+@dataclass(frozen=True, slots=True)
+class _Tied:
+    """Patients in order of falling score; equal scores are one group. ``ends``: its last patient, by class."""
+
+    hits: Ints
+    misses: Ints
+    hit_ends: Ints
+    miss_ends: Ints
+
+    @classmethod
+    def of(cls, labels: Bools, scores: Floats) -> _Tied:
+        code = np.unique(-scores, return_inverse=True)[1]
+        size = int(code.max()) + 1
+        sides = [code[labels], code[~labels]]
+        ends = [np.bincount(side, minlength=size).cumsum() for side in sides]
+        return cls(np.argsort(sides[0], kind="stable"), np.argsort(sides[1], kind="stable"), ends[0], ends[1])
+
+    def curves(self, hits: Ints, misses: Ints) -> tuple[Floats, Floats]:
+        """AUC and average precision by draw, from how often each positive and each negative was drawn."""
+        found, wrong = _up_to(hits[:, self.hits], self.hit_ends), _up_to(misses[:, self.misses], self.miss_ends)
+        new, bad = np.diff(found, axis=1), np.diff(wrong, axis=1)
+        found, wrong = found[:, 1:], wrong[:, 1:]
+        positives, negatives = found[:, -1], wrong[:, -1]
+        area = (new * (negatives[:, None] - wrong + bad / 2)).sum(axis=1) / (positives * negatives)
+        precision = (new * found / np.maximum(found + wrong, 1)).sum(axis=1) / positives
+        return area, precision
 
 
-def _precision(hits: Floats, misses: Floats) -> float:
-    size = max(len(hits), len(misses))
-    hits, misses = np.pad(hits, (0, size - len(hits))), np.pad(misses, (0, size - len(misses)))
-    found = hits.cumsum()
-    seen = np.maximum(found + misses.cumsum(), 1)
-    return float((hits / hits.sum() * found / seen).sum())
+def _up_to(counts: Ints, ends: Ints) -> Ints:
+    """Sums over the first 0, ``ends[0]``, ``ends[1]``, … columns."""
+    sums = np.pad(counts.cumsum(axis=1), ((0, 0), (1, 0)))
+    result: Ints = sums[:, np.concatenate([[0], ends])]
+    return result
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,8 +171,10 @@ def _permuted(member: Bools, scores: Floats, generator: np.random.Generator, per
     ranks, inside = rankdata(scores), int(member.sum())
     offset, pairs = inside * (inside + 1) / 2, inside * (len(member) - inside)
     result = np.empty(permutations)
-    for index in range(permutations):
-        result[index] = (generator.permutation(ranks)[:inside].sum() - offset) / pairs
+    step = max(1, CELLS // len(ranks))
+    for first in range(0, permutations, step):
+        rows = np.broadcast_to(ranks, (min(step, permutations - first), len(ranks)))
+        result[first : first + step] = (generator.permuted(rows, axis=1)[:, :inside].sum(axis=1) - offset) / pairs
     return result
 
 

@@ -8,6 +8,7 @@ import pandas as pd
 
 from fhirsynth.schema import FeatureSchema
 from fhirsynth.trilemma.fidelity import Fidelity, measure_fidelity
+from fhirsynth.trilemma.literal import set_beside
 from fhirsynth.trilemma.measure import DIMENSIONS, Cohort, Dimension, Finding, Pictures, Report, Verdict, worst
 from fhirsynth.trilemma.pictures import marginals
 from fhirsynth.trilemma.privacy import Privacy, default_sensitive, measure_privacy
@@ -79,8 +80,10 @@ def evaluate(
         sensitive=guessed,
         seed=seed,
         composition=samples.composition(),
-        measures=tuple(one for parts in results.values() for part in parts for one in part.measures),
-        columns=tuple(results.get(drawn, results["overall"])[2].columns),
+        measures=tuple(
+            one for parts in results.values() for one in set_beside([one for part in parts for one in part.measures])
+        ),
+        columns=tuple(one for parts in results.values() for one in parts[2].columns),
         controls=controls,
         pictures=_pictures(samples, results, drawn),
     )

@@ -41,6 +41,8 @@ class Measure(Frozen):
         Whether it is one of the five targets of the field.
     verdict
         What it contributes to the verdict of its dimension; None: it is shown and decides nothing.
+    calibrated, misleads
+        For a literal target: the verdict of the calibrated measure beside it, and where the literal reading misleads.
     baseline, p, detectable
         What no effect looks like, the p-value against it, and the smallest value that would have been noticed.
     """
@@ -58,6 +60,8 @@ class Measure(Frozen):
     note: str = ""
     literal: bool = False
     verdict: Verdict | None = None
+    calibrated: Verdict | None = None
+    misleads: str = ""
     baseline: float | None = None
     p: float | None = None
     detectable: float | None = None
@@ -72,6 +76,7 @@ class ColumnFidelity(Frozen):
 
     name: str
     title: str
+    cohort: Cohort
     test: Literal["Kolmogorov-Smirnov", "chi-square"]
     distance: float
     band: float

@@ -9,6 +9,9 @@ from fhirsynth import __version__
 from fhirsynth.trilemma import provenance as origin
 from fhirsynth.trilemma.measure import Report
 
+_SHOWN = {"name", "cohort", "value", "low", "high", "n", "target", "met", "calibrated"}
+"""What the card repeats of each literal target."""
+
 LEAK_WARNING = (
     "A fitted generator can contain records of its training data. Treat the model like the training data: do not pass "
     "it on where they may not go, whatever the privacy figures of a sample from it say."
@@ -41,10 +44,7 @@ def model_card(report: Report, provenance: Mapping[str, Any]) -> dict[str, Any]:
         "privacy_figures": origin.privacy_words(provenance),
         "valid": report.valid,
         "verdicts": dict(report.verdicts),
-        "measures": [
-            one.model_dump(mode="json", include={"name", "cohort", "value", "low", "high", "n", "target", "met"})
-            for one in report.literal()
-        ],
+        "measures": [one.model_dump(mode="json", include=_SHOWN) for one in report.literal()],
     }
 
 

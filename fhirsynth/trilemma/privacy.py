@@ -19,6 +19,7 @@ from fhirsynth.trilemma.encode import Encoder, numbers
 from fhirsynth.trilemma.intervals import Z95, Bools, Floats, Ints, StratifiedAuc, stratified_auc, wilson
 from fhirsynth.trilemma.measure import Cohort, Distances, Measure, Roc, Verdict, worst
 from fhirsynth.trilemma.samples import MIN_ROWS, Samples
+from fhirsynth.trilemma.threads import threads_for
 from fhirsynth.trilemma.utility import roc
 
 ALPHA = 0.005
@@ -73,11 +74,13 @@ def measure_privacy(samples: Samples, cohort: Cohort, sensitive: Sequence[str]) 
     if small:
         reason = f"There are only {' and '.join(small)} rows of this cohort; {MIN_ROWS} of each are needed."
         return _nothing(cohort, reason)
-    world = _World.of(samples, cohort)
-    member, curve = _membership(world)
-    measures = [member, *_neighbours(world), *_attributes(world, sensitive)]
+    with threads_for(len(samples.train)):
+        world = _World.of(samples, cohort)
+        member, curve = _membership(world)
+        measures = [member, *_neighbours(world), *_attributes(world, sensitive)]
+        distances = _distances(world)
     verdict = worst([one.verdict for one in measures if one.verdict is not None])
-    return Privacy(measures, [curve], _distances(world), verdict, _sentence(measures, verdict))
+    return Privacy(measures, [curve], distances, verdict, _sentence(measures, verdict))
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +189,7 @@ def _neighbours(world: _World) -> list[Measure]:
         target="every row above the percentile (share 0; an honest fresh draw: about 0.05)",
         met=close == 0,
         note="Real-to-real distances are leave-one-out within train, ties one half, normalised columns. Real holdout "
-        f"rows, which nobody copied, have {usual:.1%} below it, so 'every row above' is not how honest data look.",
+        f"rows, which nobody copied, have {usual:.1%} below it.",
         literal=True,
         baseline=usual,
     )
@@ -342,8 +345,7 @@ def _leak(world: _World, right: Floats, majority: float, sensitive: Sequence[str
         target="≈ baseline",
         met=low <= 0 <= high,
         note=f"Mean over {columns}, guessed from the nearest synthetic row by all other columns. Baselines: "
-        f"{baseline:.3f} on non-members, {majority:.3f} by always saying the commonest value. Better than the "
-        "commonest value is the population's pattern, not a leak; the leak is members minus non-members.",
+        f"{baseline:.3f} on non-members, {majority:.3f} by always saying the commonest value.",
         literal=True,
         baseline=baseline,
     )

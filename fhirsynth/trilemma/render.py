@@ -50,6 +50,7 @@ def page(report: Report, provenance: Mapping[str, Any]) -> str:
         cohorts=[(name, words.cohort(name, report.cohort_title)) for name in cohorts],
         found={(one.dimension, one.cohort): one for one in report.findings},
         pictures=_pictures(report),
+        columns=[one for one in report.columns if one.cohort == report.pictures.cohort],
         shown=words.cohort(report.pictures.cohort, report.cohort_title),
         counts=origin.counts(provenance),
         privacy_words=origin.privacy_words(provenance),

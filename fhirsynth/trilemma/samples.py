@@ -135,7 +135,7 @@ def prepare(
     UsageError
         When a column is missing, or ``target`` is no flag.
     EvaluateError
-        When a frame has too few rows, or a value that its column cannot hold.
+        When a frame has too few rows, or a value that its column cannot hold, or patients are in train and holdout.
     """
     frames = {"train": train, "holdout": holdout, "synthetic": synthetic}
     condition = schema.condition.column if schema.condition else None
@@ -153,7 +153,23 @@ def prepare(
         if len(frame) < MIN_ROWS:
             raise EvaluateError(f"{name}: has {len(frame)} rows; at least {MIN_ROWS} are needed to compare anything")
     ready = [_conform(name, frame, schema) for name, frame in frames.items()]
+    _apart(train, holdout, schema.columns)
     return Samples(ready[0], ready[1], ready[2], schema, target, condition or target, seed)
+
+
+def _apart(train: pd.DataFrame, holdout: pd.DataFrame, columns: list[str]) -> None:
+    """Refuse patients who are on both sides; an id alone proves nothing, as it may be no more than a row number."""
+    if "patient_id" not in train.columns or "patient_id" not in holdout.columns:
+        return
+    sides = [frame.drop_duplicates("patient_id").set_index("patient_id")[columns] for frame in (train, holdout)]
+    both = sides[0].index.intersection(sides[1].index)
+    left, right = (side.loc[both].astype("string").fillna("") for side in sides)
+    same = int((left == right).all(axis=1).sum())
+    if same and same >= len(both) / 2:
+        raise EvaluateError(
+            f"{same} patients are in train and in holdout, by patient_id and by every column; "
+            "a generator must never have seen the holdout: split by patient and train anew"
+        )
 
 
 def _conform(name: str, frame: pd.DataFrame, schema: FeatureSchema) -> pd.DataFrame:

@@ -1,0 +1,21 @@
+"""How many threads the numerical libraries may use."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+MANY = 5000
+"""Rows below which threads spend more time waiting for each other than they save, above all on a busy machine."""
+
+
+@contextmanager
+def threads_for(rows: int) -> Iterator[None]:
+    """One thread for few rows, all of them for many."""
+    # Only libraries that are loaded already can be limited.
+    import sklearn.ensemble
+    import sklearn.neighbors  # noqa: F401
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+    with threadpool_limits(limits=1 if rows < MANY else None):
+        yield
