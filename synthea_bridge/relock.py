@@ -10,7 +10,11 @@ from pathlib import Path
 
 from synthea_bridge.files import atomic_file, sha256_of
 
-ROOTS = {"synthea": "org.mitre.synthea:synthea:3.3.0", "ecj": "org.eclipse.jdt:ecj:3.44.0"}
+ROOTS = {
+    "synthea": "org.mitre.synthea:synthea:3.3.0",
+    "ecj": "org.eclipse.jdt:ecj:3.44.0",
+    "hapi": "ca.uhn.hapi.fhir:hapi-fhir-jpaserver-test-utilities:8.8.0",
+}
 """The lock files and the Maven coordinate that each is about."""
 
 

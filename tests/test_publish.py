@@ -263,7 +263,9 @@ def test_formats_conform(emitted: Path, tmp_path: Path) -> None:
     assert all(orjson.loads(line)["subject"]["reference"].startswith("Patient/") for line in lines)
 
 
-def test_nothing_to_export_is_said(tmp_path: Path) -> None:
+def test_nothing_to_export_or_to_load_is_said(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(PublishError, match="holds no FHIR resource"):
         export(tmp_path / "empty", "ndjson", tmp_path)
+    with pytest.raises(PublishError, match="holds no Bundle"):
+        loaded(tmp_path / "empty", Server())

@@ -98,7 +98,8 @@ def load(
     UsageError
         When ``url`` is no HTTP address, or ``src`` is not there.
     PublishError
-        When the server cannot be reached, or refuses the credentials; what it took is in the journal.
+        When the server cannot be reached, or refuses the credentials (what it took is in the journal), or when there is
+        nothing to load.
     """
     base = _base(url)
     result = LoadResult(base, skips=skips if skips is not None else SkipLog())
@@ -108,6 +109,8 @@ def load(
         poster = _Poster(client, base, notes, patience or Patience(), pause, result)
         for document in _in_order(src, result.skips, progress):
             poster.post(document)
+    if not result.loaded + result.earlier + len(result.refused):
+        raise PublishError(f"{src}: holds no Bundle to load; give a Bundle, or a folder or archive of them")
     return result
 
 
