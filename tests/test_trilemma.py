@@ -322,6 +322,11 @@ def test_controls_that_misbehave_are_seen(monkeypatch: pytest.MonkeyPatch) -> No
     assert not {one.name: one.ok for one in selftest.self_test(world, ())}["Half of the holdout as synthetic data"]
 
 
+def test_every_control_answers_as_it_must(hostile: Report) -> None:
+    assert [one.name for one in hostile.controls if not one.ok] == []
+    assert len(hostile.controls) == 6
+
+
 # ---------------------------------------------------------------- the report
 
 

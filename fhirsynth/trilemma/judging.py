@@ -58,13 +58,14 @@ def evaluate(
     results: dict[Cohort, Parts] = {}
     for index, cohort in enumerate(cohorts):
         progress(3 * index, steps, f"utility, {cohort}")
-        utility = measure_utility(samples, cohort)
+        utility = measure_utility(samples, cohort, overall=results["overall"][0].learned if results else None)
         progress(3 * index + 1, steps, f"privacy, {cohort}")
         privacy = measure_privacy(samples, cohort, guessed)
         progress(3 * index + 2, steps, f"fidelity, {cohort}")
         results[cohort] = (utility, privacy, measure_fidelity(samples, cohort))
     progress(steps - 1, steps, "self-test")
-    controls = self_test(samples, guessed)
+    learned = results["overall"][0].learned
+    controls = self_test(samples, guessed, learned.real if learned else None)
     progress(steps, steps, "")
     findings = _findings(results)
     drawn: Cohort = "overall" if samples.missing_class is None else "rare"

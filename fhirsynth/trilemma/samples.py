@@ -103,9 +103,9 @@ class Samples:
         parts = [frame[self.cases(frame)].reset_index(drop=True) for frame in self._frames]
         return replace(self, train=parts[0], holdout=parts[1], synthetic=parts[2])
 
-    def capped(self) -> Samples:
-        """At most :data:`CAP` rows of each frame, drawn at random."""
-        parts = [self._thin(frame, CAP) for frame in self._frames]
+    def capped(self, rows: int = CAP) -> Samples:
+        """At most ``rows`` rows of each frame, drawn at random."""
+        parts = [self._thin(frame, rows) for frame in self._frames]
         return replace(self, train=parts[0], holdout=parts[1], synthetic=parts[2])
 
     @property

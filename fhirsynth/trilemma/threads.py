@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-MANY = 5000
+MANY = 2000
 """Rows below which threads spend more time waiting for each other than they save, above all on a busy machine."""
 
 

@@ -5,10 +5,12 @@ Train on synthetic, test on real (TSTR): Esteban, Hyland & Rätsch (2017), https
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from fhirsynth.seeds import derive, rng
 from fhirsynth.trilemma.encode import Encoder, flags
@@ -33,26 +35,46 @@ MODELS = {"logistic": "Logistic regression", "boosting": "Gradient boosting"}
 
 @dataclass(frozen=True, slots=True)
 class Utility:
-    """Measures, curves to draw, and a sentence."""
+    """Measures, curves to draw, a sentence, and the scores that they rest on."""
 
     measures: list[Measure]
     rocs: list[Roc]
     verdict: Verdict
     sentence: str
+    learned: Learned | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class _Scores:
+class Learned:
+    """What the classifiers, by name, say of the holdout, and their AUC and average precision over bootstrap draws.
+
+    Rows of ``areas`` and ``precisions``: synthetic, then real, of one model after the other.
+    """
+
     labels: Bools
     real: dict[str, Floats]
     synthetic: dict[str, Floats]
+    areas: Floats
+    precisions: Floats
+
+    @property
+    def order(self) -> list[Floats]:
+        """The scores in the order of the rows of ``areas``."""
+        return [one[name] for name in MODELS for one in (self.synthetic, self.real)]
 
 
-def measure_utility(samples: Samples, cohort: Cohort) -> Utility:
+def measure_utility(samples: Samples, cohort: Cohort, *, overall: Learned | None = None) -> Utility:
     """TSTR against TRTR on the real holdout.
 
     Where the target is the condition itself, one class is all there is inside the rare cohort; utility for it is then
     how well its patients are found (average precision) instead of the AUC.
+
+    Parameters
+    ----------
+    samples, cohort
+        What is compared, and whom it is about.
+    overall
+        What was learned for everybody; where the cohort asks for the same models, they are not learned again.
     """
     if samples.target is None:
         return _nothing(cohort, 0, "No target column was given (--target), so nothing can be predicted.")
@@ -62,9 +84,16 @@ def measure_utility(samples: Samples, cohort: Cohort) -> Utility:
     problem = _problem(samples)
     if problem:
         return _nothing(cohort, _fewest(samples), problem)
-    with threads_for(len(samples.train)):
-        scores = _learn(samples)
-    return _judge(samples, scores, cohort, "average precision" if finding else "AUC")
+    learned = overall if finding and overall is not None else learn(samples)
+    return _judge(samples, learned, cohort, "average precision" if finding else "AUC")
+
+
+def measure_labels(samples: Samples, real: Mapping[str, Floats] | None) -> Utility:
+    """Utility of everybody for other synthetic rows, where the models that learned from real rows are known."""
+    problem = _problem(samples)
+    if problem:
+        return _nothing("overall", _fewest(samples), problem)
+    return _judge(samples, learn(samples, real), "overall", "AUC")
 
 
 def _fewest(samples: Samples) -> int:
@@ -103,18 +132,24 @@ def _nothing(cohort: Cohort, n: int, reason: str) -> Utility:
     return Utility([measure], [], "UNDERPOWERED", reason)
 
 
-def _learn(samples: Samples) -> _Scores:
+def learn(samples: Samples, real: Mapping[str, Floats] | None = None) -> Learned:
+    """Fit on synthetic and on real rows and score the holdout; ``real``: scores of the latter, if they are known."""
     target = str(samples.target)
     train, made, holdout = (
         frame[frame[target].notna()] for frame in (samples.train, samples.completed(prevalence=False), samples.holdout)
     )
     encoder = Encoder.fit(samples.train, samples.schema, skip={target})
     test = encoder.transform(holdout)
-    arms = []
-    for frame in (train, made):
+
+    def scores(frame: pd.DataFrame) -> dict[str, Floats]:
         features, labels = encoder.transform(frame), flags(frame[target])
-        arms.append({name: fit(name, features, labels, samples.seed).predict_proba(test)[:, 1] for name in MODELS})
-    return _Scores(flags(holdout[target]), arms[0], arms[1])
+        return {name: fit(name, features, labels, samples.seed).predict_proba(test)[:, 1] for name in MODELS}
+
+    with threads_for(len(train)):
+        arms = scores(made), dict(real) if real is not None else scores(train)
+    labels, order = flags(holdout[target]), [arm[name] for name in MODELS for arm in arms]
+    areas, precisions = bootstrap_curves(labels, order, rng(samples.seed, "utility", len(labels)))
+    return Learned(labels, arms[1], arms[0], areas, precisions)
 
 
 def fit(name: str, features: Floats, labels: Bools, seed: int, rounds: int = 100) -> Any:
@@ -131,22 +166,21 @@ def fit(name: str, features: Floats, labels: Bools, seed: int, rounds: int = 100
     return model.fit(features, labels)
 
 
-def _judge(samples: Samples, scores: _Scores, cohort: Cohort, metric: str) -> Utility:
-    order = [one[name] for name in MODELS for one in (scores.synthetic, scores.real)]
-    areas, precisions = bootstrap_curves(scores.labels, order, rng(samples.seed, "utility", cohort))
-    draws = areas if metric == "AUC" else precisions
+def _judge(samples: Samples, learned: Learned, cohort: Cohort, metric: str) -> Utility:
+    draws = learned.areas if metric == "AUC" else learned.precisions
     score = auc if metric == "AUC" else average_precision
-    points = [score(scores.labels, one) for one in order]
-    chance = 0.5 if metric == "AUC" else float(scores.labels.mean())
+    points = [score(learned.labels, one) for one in learned.order]
+    chance = 0.5 if metric == "AUC" else float(learned.labels.mean())
     best = max(range(len(MODELS)), key=lambda index: points[2 * index + 1])
     measures = []
     for index, model in enumerate(MODELS):
         rows = slice(2 * index, 2 * index + 2)
-        pair = _Pair(model, cohort, metric, chance, points[rows], draws[rows], len(scores.labels))
+        pair = _Pair(model, cohort, metric, chance, points[rows], draws[rows], len(learned.labels))
         measures += [pair.ratio(samples, leads=index == best), pair.kept(leads=index == best)]
-    rocs = _rocs(scores) if cohort == "overall" else []
+    rocs = _rocs(learned) if cohort == "overall" else []
     verdict = worst([one.verdict for one in measures if one.verdict is not None])
-    return Utility(measures, rocs, verdict, _sentence(measures[2 * best + 1], points[2 * best : 2 * best + 2], metric))
+    sentence = _sentence(measures[2 * best + 1], points[2 * best : 2 * best + 2], metric)
+    return Utility(measures, rocs, verdict, sentence, learned)
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,7 +266,7 @@ def _how(samples: Samples, metric: str) -> str:
     return how
 
 
-def _rocs(scores: _Scores) -> list[Roc]:
+def _rocs(scores: Learned) -> list[Roc]:
     titles = {"synthetic": "trained on synthetic", "real": "trained on real"}
     return [
         roc(f"{MODELS[model]}, {title}", "utility", scores.labels, getattr(scores, arm)[model])
