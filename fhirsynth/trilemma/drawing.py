@@ -105,7 +105,9 @@ def _panel(axis: Any, panel: Marginal) -> None:
 
 
 def _ticks(axis: Any, places: list[float], labels: list[str], *, discrete: bool) -> None:
-    step = 1 if discrete else max(1, len(labels) // 5)
+    # Long numbers stand further apart, so that they do not run into each other.
+    longest = max((len(one) for one in labels if one != "missing"), default=0)
+    step = 1 if discrete else max(1, -(-len(labels) * longest // 22))
     chosen = [index for index in range(len(labels)) if index % step == 0 or labels[index] == "missing"]
     if not discrete and labels and labels[-1] == "missing":
         # No number right beside the word.
@@ -191,7 +193,7 @@ def distances(found: Distances) -> str:
         axis.axvline(found.threshold, color=INK, linewidth=0.9, linestyle="--", label="5th percentile, real to real")
         axis.set_xlabel("Distance to the nearest training row (L2 on normalised columns)")
         axis.set_ylabel("Share of rows")
-        axis.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
+        axis.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.3g}%")
         axis.legend(loc="upper right")
 
     return _svg("distances", (10, 3.2), paint)

@@ -428,6 +428,13 @@ def _nothing(cohort: Cohort, reason: str) -> Privacy:
     return Privacy(measures, [], None, "UNDERPOWERED", reason)
 
 
+_SHORT = {
+    "membership_auc": "membership inference",
+    "copied_share": "near copies",
+    "attribute_leak": "attribute inference",
+    "attribute_accuracy": "attribute inference",
+}
+
 _WORDS = {
     "membership_auc": "whether somebody was in the training data can be told (AUC {value:.2f}, by chance 0.50)",
     "copied_share": "{value:.0%} of synthetic rows sit beside a training record because it was trained on",
@@ -444,7 +451,7 @@ def _sentence(measures: list[Measure], verdict: Verdict) -> str:
         return f"The generator remembers training patients: {'; '.join(words)}."
     area = by_name["membership_auc"]
     if verdict == "UNDERPOWERED":
-        weak = [one.title.lower() for one in measures if one.verdict == "UNDERPOWERED"]
+        weak = [_SHORT[one.name] for one in measures if one.verdict == "UNDERPOWERED"]
         effect = (
             f" A membership AUC below {area.detectable:.2f} would not have been noticed." if area.detectable else ""
         )

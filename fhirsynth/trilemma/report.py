@@ -32,7 +32,7 @@ def write_report(report: Report, provenance: Mapping[str, Any], out: Path) -> No
     """
     out.mkdir(parents=True, exist_ok=True)
     write_json(out / "report.json", as_json(report, provenance))
-    write_json(out / "model-card.json", model_card(report, provenance))
+    write_json(out / "model-card.json", rounded(model_card(report, provenance)))
     for name, text in (("datasheet.md", datasheet(report, provenance)), ("report.html", page(report, provenance))):
         with atomic_file(out / name) as scratch:
             scratch.write_text(text, encoding="utf-8")
@@ -40,15 +40,16 @@ def write_report(report: Report, provenance: Mapping[str, Any], out: Path) -> No
 
 def as_json(report: Report, provenance: Mapping[str, Any]) -> dict[str, Any]:
     """The report as JSON values, rounded."""
-    body: dict[str, Any] = _rounded(report.model_dump(mode="json"))
+    body: dict[str, Any] = rounded(report.model_dump(mode="json"))
     return {**body, "fhirsynth": __version__, "run_id": provenance.get("run_id")}
 
 
-def _rounded(value: Any) -> Any:
+def rounded(value: Any) -> Any:
+    """JSON values with every float cut to :data:`DIGITS` digits after the point."""
     if isinstance(value, float):
         return round(value, DIGITS)
     if isinstance(value, dict):
-        return {key: _rounded(one) for key, one in value.items()}
+        return {key: rounded(one) for key, one in value.items()}
     if isinstance(value, list | tuple):
-        return [_rounded(one) for one in value]
+        return [rounded(one) for one in value]
     return value

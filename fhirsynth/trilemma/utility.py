@@ -198,7 +198,7 @@ class _Pair:
         low, high = interval(self.draws[0] / np.maximum(self.draws[1], 1e-9))
         return self._measure(
             "auc_ratio" if self.metric == "AUC" else "average_precision_ratio",
-            f"{self.metric} trained on synthetic / {self.metric} trained on real",
+            f"{self.metric[0].upper()}{self.metric[1:]} trained on synthetic / {self.metric} trained on real",
             made / real,
             (low, high),
             target="> 0.90",
