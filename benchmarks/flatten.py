@@ -14,19 +14,21 @@ from pathlib import Path
 RUNS = 3
 PARSE = "import sys, pathlib, orjson\nfor p in pathlib.Path(sys.argv[1]).rglob('*.json'): orjson.loads(p.read_bytes())"
 FLATTEN = (
-    "import sys, pathlib\nfrom synthea_bridge.flatten import flatten\n"
-    "flatten(pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2]))"
+    "import resource, sys, pathlib\nfrom synthea_bridge.flatten import flatten\n"
+    "flatten(pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2]))\n"
+    "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)"
 )
 PARSE_IMPORTS = "import sys, pathlib, orjson"
 IMPORTS = "import sys, pathlib, orjson\nimport synthea_bridge.flatten"
 
 
 def run(code: str, *arguments: str) -> tuple[float, float]:
-    """User and system seconds of a child process, and the largest child's memory so far in MB."""
+    """User and system seconds of a child process, and the number that it prints."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    subprocess.run([sys.executable, "-c", code, *arguments], check=True)
+    done = subprocess.run([sys.executable, "-c", code, *arguments], check=True, stdout=subprocess.PIPE)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, after.ru_maxrss / 1024
+    seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return seconds, float(done.stdout or 0)
 
 
 def main() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -71,6 +72,7 @@ class Run:
     bar: Bar
     workers: int = 1
     run_id: str = field(default="", init=False)
+    _rows: dict[str, Any] = field(default_factory=dict, init=False)
 
     def stages(self) -> Iterator[StageReport]:
         """Do what is missing or changed, in order.
@@ -103,10 +105,21 @@ class Run:
     def _root(self) -> Path:
         return self.workspace.root
 
+    @property
+    def _early(self) -> Path:
+        """Where the tables are filled while patients are simulated."""
+        return self._root / ".tables.early"
+
     def _generate(self, writer: StageWriter, progress: Progress) -> None:
+        """Simulate; patients become rows while the next ones are simulated, and wait beside for :meth:`_flatten`."""
+        from synthea_bridge.flatten import tables_in
         from synthea_bridge.generate import write_bundles
 
-        writer.outcome = write_bundles(self.spec.generate, writer.folder, progress).outcome
+        shutil.rmtree(self._early, ignore_errors=True)
+        self._early.mkdir()
+        with tables_in(self._early, SkipLog(strict=True)) as tables:
+            writer.outcome = write_bundles(self.spec.generate, writer.folder, progress, also=tables.take).outcome
+        self._rows = tables.result(str(writer.folder)).outcome
 
     def _flatten(self, writer: StageWriter, progress: Progress) -> None:
         from fhirsynth.cohort import split
@@ -116,8 +129,15 @@ class Run:
 
         condition = _condition(self.spec.generate.condition)
         schema = build_schema(self.spec.generate.end_date, condition)
-        strict, unused = SkipLog(strict=True), SkipLog()
-        writer.outcome = write_tables(self._root / "generated", writer.folder, strict, progress).outcome
+        if self._rows:
+            for path in self._early.iterdir():
+                path.replace(writer.folder / path.name)
+            writer.outcome = dict(self._rows)
+        else:
+            strict = SkipLog(strict=True)
+            writer.outcome = write_tables(self._root / "generated", writer.folder, strict, progress).outcome
+        shutil.rmtree(self._early, ignore_errors=True)
+        unused = SkipLog()
         features = write_features(writer.folder, schema, unused)
         writer.outcome |= {"features": len(features), "unused": unused.counts()}
         parts = split(features, condition.column, holdout=self.spec.holdout, seed=derive(self.spec.seed, "split"))

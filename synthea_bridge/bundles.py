@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import tempfile
 import zlib
 from collections import Counter
 from collections.abc import Iterator
@@ -12,10 +14,11 @@ from typing import Any, Final
 import orjson
 
 from synthea_bridge.errors import LimitError, UsageError
+from synthea_bridge.large import NotAnObject, Scanner, batched, chain_reads
 from synthea_bridge.progress import Progress, silent
-from synthea_bridge.references import Entry
+from synthea_bridge.references import Entry, Known
 from synthea_bridge.skips import Skip, SkipLog
-from synthea_bridge.streams import LIMITS, Limits, Stream, open_streams, suffix_of
+from synthea_bridge.streams import BOM, LIMITS, Limits, Stream, open_streams, suffix_of
 from synthea_bridge.versions import declared_version, other_version
 
 OURS: Final = frozenset(
@@ -36,6 +39,10 @@ MAGIC: Final = (
     (b"<", "XML"),
 )
 """How files begin that are often given a wrong name."""
+LARGE: Final = 16 << 20
+"""Bytes from which on a Bundle is read in parts: parsed, it takes ten times as many."""
+PART: Final = 2000
+"""Entries of a part."""
 CONVERT: Final = "export it again as FHIR R4 (4.0.1), or convert it"
 
 
@@ -51,11 +58,14 @@ class Document:
         Its resources, each with its ``fullUrl``.
     places
         The number of each in ``Bundle.entry``; empty for a single resource.
+    known
+        What references can point to, where this is a part of a Bundle that is too large to be held.
     """
 
     source: str
     entries: list[Entry]
     places: list[int] = field(default_factory=list)
+    known: Known | None = None
 
     def place(self, number: int) -> str:
         """Where the resource with this number stands, for a message."""
@@ -76,11 +86,14 @@ class Reader:
         Called with the number of files done, and how many there are.
     limits
         How large an archive, a member or a line may be.
+    parts
+        Give a large Bundle in parts of :data:`PART` entries, in bounded memory, and not as one document.
     """
 
     skips: SkipLog
     progress: Progress = silent
     limits: Limits = LIMITS
+    parts: bool = False
     ignored: Counter[str] = field(default_factory=Counter)
 
     def documents(self, source: Path) -> Iterator[Document]:
@@ -103,6 +116,10 @@ class Reader:
             for stream in open_streams(path, name, self.skips, self.limits, self.ignored):
                 yield from self._read(stream)
         self.progress(len(paths), len(paths))
+
+    def document(self, name: str, data: bytes) -> Iterator[Document]:
+        """The document in the bytes of one JSON file, or its parts."""
+        yield from self._read(Stream(name, io.BytesIO(data), None, self.limits))
 
     def _files(self, folder: Path) -> list[Path]:
         found = []
@@ -130,7 +147,11 @@ class Reader:
             self._skip(stream.name, "", problem, "fetch or export it again")
 
     def _whole(self, stream: Stream) -> Iterator[Document]:
-        data = stream.read_all()
+        data = stream.read(LARGE + 1 if self.parts else stream.limits.document + 1)
+        if len(data) > LARGE and self.parts:
+            yield from self._large(stream, data)
+            return
+        data = data.removeprefix(BOM)
         try:
             value = orjson.loads(data)
         except orjson.JSONDecodeError as error:
@@ -143,6 +164,34 @@ class Reader:
             return
         del data
         yield from self._document(stream.name, value)
+
+    def _large(self, stream: Stream, head: bytes) -> Iterator[Document]:
+        """A Bundle in parts: its entries wait on disk until everything that references can point to is known."""
+        if _kind(head):
+            self._skip(stream.name, "", *_not_json(head, None))
+            return
+        known = Known()
+        with tempfile.TemporaryFile() as waiting:
+            scanner = Scanner(chain_reads(head, stream.read))
+            try:
+                for number, entry in enumerate(scanner.entries()):
+                    part = self._bundle(stream.name, [entry], number)
+                    if part.entries:
+                        if self._version(part) is not None:
+                            return
+                        known.add(*part.entries[0])
+                        waiting.write(orjson.dumps([number, *part.entries[0]]) + b"\n")
+            except NotAnObject as error:
+                self._skip(stream.name, "", str(error), "fetch or export it again as FHIR JSON")
+                return
+            if scanner.top.get("resourceType") != "Bundle":
+                yield from self._document(stream.name, scanner.top)
+            elif declared_version(scanner.top) is None:
+                waiting.seek(0)
+                for lines in batched(waiting, PART):
+                    rows = [orjson.loads(line) for line in lines]
+                    entries: list[Entry] = [(url, resource) for _, url, resource in rows]
+                    yield Document(stream.name, entries, [number for number, _, _ in rows], known)
 
     def _lines(self, stream: Stream) -> Iterator[Document]:
         for number, line in enumerate(stream.lines(), start=1):
@@ -192,10 +241,10 @@ class Reader:
             return None
         return self._bundle(source, found)
 
-    def _bundle(self, source: str, found: list[Any]) -> Document:
+    def _bundle(self, source: str, found: list[Any], first: int = 0) -> Document:
         entries: list[Entry] = []
         places: list[int] = []
-        for number, entry in enumerate(found):
+        for number, entry in enumerate(found, first):
             resource = entry.get("resource") if isinstance(entry, dict) else None
             if isinstance(resource, dict) and isinstance(resource.get("resourceType"), str):
                 entries.append((entry.get("fullUrl"), resource))

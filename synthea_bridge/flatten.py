@@ -115,33 +115,75 @@ def flatten(
 
 def write_tables(source: Path, folder: Path, skips: SkipLog, progress: Progress = silent) -> FlattenResult:
     """Write the tables into a folder that exists; see :func:`flatten`."""
-    reader = Reader(skips, progress)
-    flattener = Flattener(folder, skips)
+    with tables_in(folder, skips, progress) as tables:
+        tables.read(source)
+    return tables.result(str(source))
+
+
+@contextmanager
+def tables_in(folder: Path, skips: SkipLog, progress: Progress = silent) -> Iterator[Tables]:
+    """Tables in a folder that exists, to be filled in the block and complete when it is left."""
+    tables = Tables(folder, skips, progress)
     try:
         with _no_cycles():
-            for document in reader.documents(source):
-                flattener.take(document)
-        flattener.close()
+            yield tables
+            tables.close()
     except BaseException:
-        flattener.abandon()
+        tables.abandon()
         raise
-    skips.write(folder / "skipped.ndjson")
-    rows = {name: writer.written for name, writer in flattener.writers.items()}
-    tally = flattener.tally
-    if not any(rows.values()) and not tally.unsupported:
-        raise InputError(_nothing(source, skips))
-    earliest, latest = _span(folder / "encounters.parquet")
-    return FlattenResult(
-        rows=rows,
-        unsupported=dict(sorted(tally.unsupported.items())),
-        skipped=skips.counts(),
-        ignored=dict(sorted(reader.ignored.items())),
-        dropped_codings=tally.dropped,
-        unresolved=tally.unresolved,
-        undated=sum(writer.undated for writer in flattener.writers.values()),
-        earliest=earliest,
-        latest=latest,
-    )
+
+
+class Tables:
+    """The six tables while they are filled, from a source or Bundle by Bundle."""
+
+    def __init__(self, folder: Path, skips: SkipLog, progress: Progress) -> None:
+        self._folder, self._skips = folder, skips
+        self._reader = Reader(skips, progress, parts=True)
+        self._flattener = Flattener(folder, skips)
+
+    def read(self, source: Path) -> None:
+        """Take everything under ``source``."""
+        for document in self._reader.documents(source):
+            self._flattener.take(document)
+
+    def take(self, name: str, data: bytes) -> None:
+        """Take the bytes of one JSON file; ``name`` is what messages call it."""
+        for document in self._reader.document(name, data):
+            self._flattener.take(document)
+
+    def close(self) -> None:
+        """Write what is left."""
+        self._flattener.close()
+
+    def abandon(self) -> None:
+        """Let go of the files; what is in them is not to be used."""
+        self._flattener.abandon()
+
+    def result(self, source: str) -> FlattenResult:
+        """What was made of it, once it is closed; what was skipped is listed beside the tables.
+
+        Raises
+        ------
+        InputError
+            When there was no FHIR R4 at all.
+        """
+        self._skips.write(self._folder / "skipped.ndjson")
+        rows = {name: writer.written for name, writer in self._flattener.writers.items()}
+        tally = self._flattener.tally
+        if not any(rows.values()) and not tally.unsupported:
+            raise InputError(_nothing(source, self._skips))
+        earliest, latest = _span(self._folder / "encounters.parquet")
+        return FlattenResult(
+            rows=rows,
+            unsupported=dict(sorted(tally.unsupported.items())),
+            skipped=self._skips.counts(),
+            ignored=dict(sorted(self._reader.ignored.items())),
+            dropped_codings=tally.dropped,
+            unresolved=tally.unresolved,
+            undated=sum(writer.undated for writer in self._flattener.writers.values()),
+            earliest=earliest,
+            latest=latest,
+        )
 
 
 class Flattener:
@@ -165,7 +207,7 @@ class Flattener:
     def take(self, document: Document) -> None:
         """Make rows of every resource of a document."""
         self._remember(document)
-        lookup = Lookup(document.entries, self._medications, document.source)
+        lookup = Lookup(document.entries, self._medications, document.source, document.known)
         by_type = self._by_type
         for number, (url, resource) in enumerate(document.entries):
             kind = resource["resourceType"]
@@ -207,6 +249,8 @@ class Flattener:
 
     def _remember(self, document: Document) -> None:
         """Keep the codes of Medications: a bulk export has them in a file of their own."""
+        if document.known is not None and len(self._medications) < MEDICATIONS:
+            self._medications |= document.known.medications
         for url, resource in document.entries:
             if resource["resourceType"] == "Medication" and len(self._medications) < MEDICATIONS:
                 name = id_of(url, resource)
@@ -239,7 +283,7 @@ def _span(path: Path) -> tuple[str | None, str | None]:
     return tuple(None if ends[side] is None else ends[side].isoformat() for side in ("min", "max"))  # type: ignore[return-value]
 
 
-def _nothing(source: Path, skips: SkipLog) -> str:
+def _nothing(source: str, skips: SkipLog) -> str:
     first = f"; the first of {len(skips.items)} problems: {skips.items[0]}" if skips.items else ""
     advice = "give FHIR R4 JSON Bundles, resources or NDJSON, as they are, in .gz, in .zip or in a folder"
     return f"{source}: no FHIR resources found; {advice}{first}"

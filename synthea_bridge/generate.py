@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import tempfile
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time
 from pathlib import Path
@@ -17,8 +17,10 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from synthea_bridge.conditions import find, overrides
 from synthea_bridge.errors import SyntheaError, UsageError
 from synthea_bridge.files import atomic_folder, write_json
+from synthea_bridge.flatten import tables_in
 from synthea_bridge.jvm import Child, class_path, launch
 from synthea_bridge.progress import Progress, silent
+from synthea_bridge.skips import SkipLog
 
 SYNTHEA_VERSION = "3.3.0"
 RESOURCES = ("Patient", "Encounter", "Condition", "Observation", "MedicationRequest", "Procedure")
@@ -131,21 +133,47 @@ class GenerateResult:
         }
 
 
-def generate(spec: GenerateSpec, out: Path, progress: Progress = silent) -> GenerateResult:
-    """Simulate into the folder ``out``: ``bundles/NNNNNN.json`` and ``manifest.json``, whole or not at all."""
-    with atomic_folder(out) as scratch:
-        result = write_bundles(spec, scratch, progress)
+def generate(spec: GenerateSpec, out: Path, progress: Progress = silent, tables: Path | None = None) -> GenerateResult:
+    """Simulate into the folder ``out``: ``bundles/NNNNNN.json`` and ``manifest.json``, whole or not at all.
+
+    Parameters
+    ----------
+    tables
+        A folder for the tables, which are filled while patients are simulated; none by default.
+    """
+    with ExitStack() as stack:
+        scratch = stack.enter_context(atomic_folder(out))
+        if tables is None:
+            result = write_bundles(spec, scratch, progress)
+        else:
+            folder = stack.enter_context(atomic_folder(tables))
+            with tables_in(folder, SkipLog(strict=True)) as filled:
+                result = write_bundles(spec, scratch, progress, also=filled.take)
+            write_json(folder / "manifest.json", {"stage": "tables", **filled.result(str(out)).outcome})
         write_json(scratch / "manifest.json", result.outcome)
     return result
 
 
-def write_bundles(spec: GenerateSpec, folder: Path, progress: Progress = silent) -> GenerateResult:
-    """Simulate into ``folder/bundles``, one file a patient, controls first, each in the order of simulation."""
+def write_bundles(
+    spec: GenerateSpec,
+    folder: Path,
+    progress: Progress = silent,
+    also: Callable[[str, bytes], None] | None = None,
+) -> GenerateResult:
+    """Simulate into ``folder/bundles``, one file a patient, controls first, each in the order of simulation.
+
+    Parameters
+    ----------
+    also
+        Called with the name below ``folder`` and the bytes of each Bundle while the next ones are simulated.
+    """
     result = GenerateResult(spec)
-    bundles = folder / "bundles"
-    bundles.mkdir()
+    (folder / "bundles").mkdir()
     for number, patient in enumerate(stream(spec, result, progress), start=1):
-        (bundles / f"{number:06d}.json").write_bytes(patient.bundle)
+        name = f"bundles/{number:06d}.json"
+        (folder / name).write_bytes(patient.bundle)
+        if also is not None:
+            also(name, patient.bundle)
     return result
 
 

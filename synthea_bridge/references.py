@@ -28,24 +28,72 @@ def tail_of(reference: str) -> str:
     return reference.partition("/_history/")[0].rpartition("/")[2]
 
 
+class Known:
+    """What references in a document can point to.
+
+    Parameters
+    ----------
+    ids
+        Ids by ``fullUrl``.
+    identifiers
+        Ids by ``Type?system|value`` and by ``?system|value``.
+    medications
+        Codes of Medications by id.
+    """
+
+    __slots__ = ("identifiers", "ids", "medications")
+
+    def __init__(self) -> None:
+        self.ids: dict[str, str] = {}
+        self.identifiers: dict[str, str] = {}
+        self.medications: dict[str, Any] = {}
+
+    def add(self, url: str | None, resource: dict[str, Any]) -> None:
+        """Take one resource."""
+        name = id_of(url, resource)
+        if name is None:
+            return
+        if url:
+            self.ids[url] = name
+        self.identify(name, resource)
+        if resource["resourceType"] == "Medication":
+            self.medications[name] = resource.get("code")
+
+    def identify(self, name: str, resource: dict[str, Any]) -> None:
+        """Take the identifiers of one resource."""
+        identifiers = resource.get("identifier")
+        for identifier in identifiers if isinstance(identifiers, list) else ():
+            key = f"?{identifier.get('system', '')}|{identifier.get('value')}"
+            self.identifiers.setdefault(f"{resource.get('resourceType')}{key}", name)
+            self.identifiers.setdefault(key, name)
+
+
 class Lookup:
     """The resources of one document, found by reference.
 
     Parameters
     ----------
     entries
-        All resources of the document.
+        Resources of the document.
     elsewhere
         Codes of Medications that other documents brought, by id (a bulk export keeps them in a file of their own).
+    known
+        All that references can point to, where ``entries`` are only a part of the document.
     """
 
     __slots__ = ("_entries", "_identifiers", "_ids", "_medications", "dropped", "source", "unresolved")
 
-    def __init__(self, entries: Sequence[Entry], elsewhere: dict[str, Any], source: str = "") -> None:
+    def __init__(
+        self, entries: Sequence[Entry], elsewhere: dict[str, Any], source: str = "", known: Known | None = None
+    ) -> None:
         self._entries = entries
         self._medications = elsewhere
-        self._identifiers: dict[str, str] | None = None
-        self._ids = {url: name for url, resource in entries if url and (name := id_of(url, resource))}
+        self._identifiers = known.identifiers if known is not None else None
+        self._ids = (
+            known.ids
+            if known is not None
+            else {url: name for url, resource in entries if url and (name := id_of(url, resource))}
+        )
         self.source = source
         self.dropped = 0
         self.unresolved = 0
@@ -112,16 +160,12 @@ class Lookup:
         return found
 
     def _known(self) -> dict[str, str]:
-        """Ids by ``Type?system|value`` and by ``?system|value``, made when the first conditional reference asks."""
+        """Ids by identifier, made when the first conditional reference asks."""
         if self._identifiers is None:
-            self._identifiers = {}
+            known = Known()
             for url, resource in self._entries:
                 name = id_of(url, resource)
-                identifiers = resource.get("identifier")
-                if name is None or not isinstance(identifiers, list):
-                    continue
-                for identifier in identifiers:
-                    key = f"?{identifier.get('system', '')}|{identifier.get('value')}"
-                    self._identifiers.setdefault(f"{resource.get('resourceType')}{key}", name)
-                    self._identifiers.setdefault(key, name)
+                if name is not None:
+                    known.identify(name, resource)
+            self._identifiers = known.identifiers
         return self._identifiers

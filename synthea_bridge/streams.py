@@ -74,25 +74,27 @@ class Stream:
     handle: IO[bytes] | gzip.GzipFile
     packed: int | None
     limits: Limits
+    taken: int = 0
 
-    def read_all(self) -> bytes:
-        """All bytes, without a byte order mark.
+    def read(self, size: int) -> bytes:
+        """At most ``size`` bytes more; fewer only at the end.
 
         Raises
         ------
         LimitError
             When they are more than is allowed.
         """
-        if self.packed is None:
-            data = self.handle.read(self.limits.document + 1)
-            self._allow(len(data))
-            return data.removeprefix(BOM)
-        parts, size = [], 0
-        while chunk := self.handle.read(CHUNK):
-            size += len(chunk)
-            self._allow(size)
+        parts = []
+        while size > 0 and (chunk := self.handle.read(size if self.packed is None else min(size, CHUNK))):
+            self.taken += len(chunk)
+            self._allow(self.taken)
             parts.append(chunk)
-        return b"".join(parts).removeprefix(BOM)
+            size -= len(chunk)
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def read_all(self) -> bytes:
+        """All bytes, without a byte order mark; see :meth:`read`."""
+        return self.read(self.limits.document + 1).removeprefix(BOM)
 
     def lines(self) -> Iterator[bytes]:
         """Line by line, without a byte order mark.

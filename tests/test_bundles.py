@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import orjson
 import pytest
 
+from synthea_bridge import bundles, large
 from synthea_bridge.bundles import Reader
 from synthea_bridge.errors import InputError, UsageError
 from synthea_bridge.flatten import flatten
@@ -147,3 +149,55 @@ def test_nothing_to_read(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="there is no such file or folder"):
         flatten(tmp_path / "none", tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def parts_of(folder: Path, skips: SkipLog, monkeypatch: pytest.MonkeyPatch) -> list[tuple[list[str], int]]:
+    """Ids and number of parts of every source, when everything counts as large."""
+    monkeypatch.setattr(bundles, "LARGE", 16)
+    monkeypatch.setattr(bundles, "PART", 7)
+    monkeypatch.setattr(large, "WINDOW", 1000)
+    found: dict[str, tuple[list[str], int]] = {}
+    for document in Reader(skips, parts=True).documents(folder):
+        ids, count = found.get(document.source, ([], 0))
+        found[document.source] = (ids + [resource["id"] for _, resource in document.entries], count + 1)
+    return list(found.values())
+
+
+def test_a_large_bundle_is_read_in_parts_that_are_the_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    resources = [{"resourceType": "Basic", "id": f"b{n}", "code": {"text": 'ä€𝄞{["\\'}} for n in range(40)]
+    body = {
+        "entry": [{"fullUrl": f"urn:uuid:{one['id']}", "resource": one} for one in resources],
+        "resourceType": "Bundle",
+        "type": "collection",
+        "total": 12,
+    }
+    for name, text in (
+        ("a.json", json.dumps(body)),
+        ("b.json", json.dumps(body, indent=4, ensure_ascii=False)),
+        ("c.json", "\ufeff" + json.dumps(body)),
+    ):
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    (tmp_path / "d.json.gz").write_bytes(gzip.compress(json.dumps(body).encode()))
+    skips = SkipLog()
+    assert parts_of(tmp_path, skips, monkeypatch) == [([f"b{n}" for n in range(40)], 6)] * 4
+    assert skips.items == []
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ('{"resourceType": "Bundle", "entry": [{"resource": {"resourceType": "Ba', "cut short"),
+        ('{"resourceType": "Bundle", "entry": [{"resource": {"resourceType": "Basic"}}', "cut short"),
+        ('{"resourceType": "Bundle", "entry": [{"resource" 12}], "x": "' + "y" * 9000 + '"}', "is no JSON"),
+        ('{"resourceType": "Bundle", "entry": []} and more', "more behind its end"),
+        ("\x89PNG and so on and on and on", "is no JSON"),
+        ('{"resourceType": "Bundle", "entry": [{"resource": 5}, 6]} ', "holds no resource"),
+    ],
+)
+def test_a_large_file_that_is_wrong_is_skipped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, problem: str
+) -> None:
+    (tmp_path / "a.json").write_text(text, encoding="latin-1")
+    skips = SkipLog()
+    assert parts_of(tmp_path, skips, monkeypatch) == []
+    assert problem in skips.items[0].problem

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
@@ -14,12 +15,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from synthea_bridge import bundles
 from synthea_bridge import flatten as module
 from synthea_bridge.dates import days, instant_of, instants
-from synthea_bridge.flatten import FlattenResult, flatten
+from synthea_bridge.flatten import FlattenResult, flatten, tables_in
 from synthea_bridge.parquet import Seen
+from synthea_bridge.skips import SkipLog
 from synthea_bridge.tables import TABLES
-from tests.remake_golden import NAMES, make, read
+from tests.remake_golden import FIXTURES, NAMES, make, read
 
 PATIENT = {"resourceType": "Patient", "id": "p1"}
 CODE = {"coding": [{"system": "http://loinc.org", "code": "4548-4", "display": "HbA1c"}]}
@@ -237,3 +240,24 @@ def test_what_is_no_date_is_null(text: str) -> None:
 def test_a_leap_second_and_nine_digits() -> None:
     assert instant_of("2016-12-31T23:59:60Z") == datetime(2017, 1, 1, tzinfo=UTC)
     assert instant_of("2020-01-01T00:00:00.123456789Z") == datetime(2020, 1, 1, 0, 0, 0, 123456, tzinfo=UTC)
+
+
+def test_large_bundles_make_the_same_tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = flatten(FIXTURES / "bundles", tmp_path / "whole")
+    monkeypatch.setattr(bundles, "LARGE", 1000)
+    monkeypatch.setattr(bundles, "PART", 50)
+    parts = flatten(FIXTURES / "bundles", tmp_path / "parts")
+    assert parts == whole
+    for path in (tmp_path / "whole").glob("*.parquet"):
+        assert pq.read_table(path) == pq.read_table(tmp_path / "parts" / path.name)
+
+
+def test_tables_can_be_filled_bundle_by_bundle(tmp_path: Path) -> None:
+    whole = flatten(FIXTURES / "bundles", tmp_path / "whole")
+    (tmp_path / "each").mkdir()
+    with tables_in(tmp_path / "each", SkipLog(strict=True)) as filled:
+        for path in sorted((FIXTURES / "bundles").iterdir()):
+            filled.take(path.name, gzip.decompress(path.read_bytes()))
+    assert filled.result("here").rows == whole.rows
+    for path in (tmp_path / "whole").glob("*.parquet"):
+        assert pq.read_table(path) == pq.read_table(tmp_path / "each" / path.name)

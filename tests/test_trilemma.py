@@ -272,6 +272,16 @@ def test_twenty_members_are_underpowered_with_the_effect_that_would_have_been_no
     assert f"{area.detectable:.2f}" in found.sentence
 
 
+def test_few_rows_never_pass_privacy_by_luck() -> None:
+    """Of twelve samples of 24 members, some look less familiar than strangers do; none of them is a pass."""
+    for seed in range(12):
+        frames = [example_features(24, seed=3 * seed + part) for part in range(3)]
+        world = prepare(*frames, SCHEMA, None, (), 0)
+        found = {one.name: one for one in measure_privacy(world, "overall", ()).measures}
+        assert found["membership_auc"].verdict != "PASS"
+    assert measure_privacy(replace(world, synthetic=world.synthetic.head(10)), "overall", ()).verdict != "PASS"
+
+
 # ---------------------------------------------------------------- bad input
 
 

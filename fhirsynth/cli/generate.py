@@ -33,8 +33,13 @@ from fhirsynth.cli._progress import bar
 @click.option("--modules", type=click.Path(path_type=Path), help="Folder with more Synthea modules.")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Any other Synthea setting; repeat it.")
 @click.option("--threads", type=click.IntRange(1), default=os.cpu_count() or 1, help="Threads.  [default: all cores]")
+@click.option(
+    "--tables", type=click.Path(path_type=Path, file_okay=False), help="Also fill tables here, while simulating."
+)
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), required=True, help="Folder to write.")
-def command(out: Path, settings: tuple[str, ...], resources: tuple[str, ...], **options: Any) -> None:
+def command(
+    out: Path, tables: Path | None, settings: tuple[str, ...], resources: tuple[str, ...], **options: Any
+) -> None:
     """Simulate patients with Synthea; the same parameters give the same bytes.
 
     \b
@@ -59,7 +64,7 @@ def command(out: Path, settings: tuple[str, ...], resources: tuple[str, ...], **
         first = error.errors()[0]
         raise UsageError(f"--{'-'.join(map(str, first['loc'])).replace('_', '-')}: {first['msg']}") from error
     with bar("simulate") as progress:
-        kept = generate(spec, out, progress).outcome["kept"]
+        kept = generate(spec, out, progress, tables).outcome["kept"]
     click.echo(
         f"{out}: {kept['control']} patients" + (f" and {kept['case']} with {spec.condition}" if spec.cases else "")
     )

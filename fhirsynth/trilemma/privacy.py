@@ -159,10 +159,12 @@ def _membership(world: _World) -> tuple[Measure, Roc]:
 def _membership_verdict(result: StratifiedAuc) -> Verdict:
     if result.p < ALPHA and result.value >= AUC_FAIL:
         return "FAIL"
-    return "PASS" if result.high < AUC_PASS else "UNDERPOWERED"
+    # An AUC that happens to lie below 0.50 does not make a small sample a large one.
+    return "PASS" if max(result.high, 0.5 + Z95 * result.spread) < AUC_PASS else "UNDERPOWERED"
 
 
-def _leak_verdict(value: float, high: float, p: float) -> Verdict:
+def _leak_verdict(value: float, half: float, p: float) -> Verdict:
+    high = max(value, 0.0) + half
     if p < ALPHA and value >= LEAK_FAIL:
         return "FAIL"
     return "PASS" if high < LEAK_PASS else "UNDERPOWERED"
@@ -214,6 +216,8 @@ def _copied(world: _World) -> Measure:
     scale = close / room if room > 1e-9 else 0.0
     value, spread = (seen - expected) * scale, float(null.std()) * scale
     half = Z95 * float(np.sqrt(spread**2 + max(value * (1 - value), 0) / len(rows)))
+    # Of few rows none may be close, and that is no proof that none of many would be.
+    half = max(half, wilson(max(value, 0.0) * len(rows), len(rows))[1] - max(value, 0.0))
     p = float((1 + (null >= seen - 1e-12).sum()) / (RELABELLINGS + 1))
     return world.measure(
         "copied_share",
@@ -226,7 +230,7 @@ def _copied(world: _World) -> Measure:
         met=value + half < LEAK_PASS,
         note=f"{close:.1%} of synthetic rows have a real record within the 5th percentile; membership was relabelled "
         f"{RELABELLINGS:,} times to see how often it would be a training record by chance.",
-        verdict=_leak_verdict(value, value + half, p),
+        verdict=_leak_verdict(value, half, p),
         baseline=0.0,
         p=p,
         detectable=POWER * spread,
@@ -360,7 +364,7 @@ def _leak(world: _World, right: Floats, majority: float, sensitive: Sequence[str
         target=f"not above 0; upper bound < {LEAK_PASS:.2f}",
         met=high < LEAK_PASS,
         note=f"Over {columns}; within the cohort and outside of it separately.",
-        verdict=_leak_verdict(value, high, p),
+        verdict=_leak_verdict(value, Z95 * spread, p),
         baseline=0.0,
         p=p,
         detectable=POWER * spread,
