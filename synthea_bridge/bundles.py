@@ -60,12 +60,15 @@ class Document:
         The number of each in ``Bundle.entry``; empty for a single resource.
     known
         What references can point to, where this is a part of a Bundle that is too large to be held.
+    value
+        The Bundle or resource itself; None where this is a part.
     """
 
     source: str
     entries: list[Entry]
     places: list[int] = field(default_factory=list)
     known: Known | None = None
+    value: dict[str, Any] | None = None
 
     def place(self, number: int) -> str:
         """Where the resource with this number stands, for a message."""
@@ -234,14 +237,14 @@ class Reader:
             self._skip(source, "", "has no resourceType", advice)
             return None
         if kind != "Bundle":
-            return Document(source, [(None, value)])
+            return Document(source, [(None, value)], value=value)
         found = value.get("entry", [])
         if not isinstance(found, list):
             self._skip(source, "entry", "is not a list", "give a whole Bundle")
             return None
-        return self._bundle(source, found)
+        return self._bundle(source, found, value=value)
 
-    def _bundle(self, source: str, found: list[Any], first: int = 0) -> Document:
+    def _bundle(self, source: str, found: list[Any], first: int = 0, value: dict[str, Any] | None = None) -> Document:
         entries: list[Entry] = []
         places: list[int] = []
         for number, entry in enumerate(found, first):
@@ -251,7 +254,7 @@ class Reader:
                 places.append(number)
             elif not isinstance(entry, dict) or "resource" in entry or "request" not in entry:
                 self._skip(source, f"entry[{number}]", "holds no resource", "look at how the Bundle was made")
-        return Document(source, entries, places)
+        return Document(source, entries, places, value=value)
 
     def _version(self, document: Document) -> str | None:
         """The other FHIR version of a document, which is then skipped as a whole."""

@@ -8,7 +8,7 @@ import subprocess
 import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from hashlib import sha256
 from importlib import resources
@@ -105,7 +105,9 @@ class Child:
     """A running JVM: read its frames from ``stdout``; ``last_lines`` is the end of what it wrote on stderr."""
 
     process: subprocess.Popen[bytes]
+    heap: str
     last_lines: deque[str] = field(default_factory=lambda: deque(maxlen=LAST_LINES))
+    listener: threading.Thread | None = None
 
     @property
     def stdout(self) -> IO[bytes]:
@@ -113,9 +115,36 @@ class Child:
         assert self.process.stdout is not None
         return self.process.stdout
 
+    @property
+    def stdin(self) -> IO[bytes]:
+        """Its standard input."""
+        assert self.process.stdin is not None
+        return self.process.stdin
+
     def said(self) -> str:
         """The last lines of its stderr, as one text."""
+        if self.listener is not None and self.process.poll() is not None:
+            self.listener.join(GRACE_S)
         return "\n".join(self.last_lines)
+
+    def obituary(self, name: str) -> str:
+        """Why a child that should still run has ended, in words for the user; waits for its end.
+
+        Parameters
+        ----------
+        name
+            What the user knows it as.
+        """
+        code = self.process.wait()
+        said = self.said()
+        if "OutOfMemoryError" in said:
+            return f"{name} ran out of its heap of {self.heap}; give it more"
+        if "initialization of VM" in said or "maximum heap size" in said:
+            reason = next((line for line in self.last_lines if "heap" in line), said.partition("\n")[0])
+            return f"{name} cannot start with a heap of {self.heap} ({reason.strip()}); give another one, as 2g"
+        if code < 0:
+            return f"{name} was ended from outside (signal {-code}); start it again"
+        return f"{name} ended early (exit code {code}); its last lines:\n{said}"
 
 
 @contextmanager
@@ -131,8 +160,14 @@ def launch(main: str, jars: Sequence[Path], arguments: Sequence[str], heap: str 
     heap
         Largest heap, as for ``-Xmx``.
     """
-    flags = [f"-Xmx{heap}", "-XX:+UseParallelGC", "-Duser.timezone=UTC", "-Dfile.encoding=UTF-8"]
-    flags += ["-Djava.awt.headless=true", "-cp", os.pathsep.join(map(str, jars))]
+    flags = [f"-Xmx{heap}", "-XX:+UseParallelGC", "-XX:+ExitOnOutOfMemoryError", "-XX:+DisplayVMOutputToStderr"]
+    flags += [
+        "-Duser.timezone=UTC",
+        "-Dfile.encoding=UTF-8",
+        "-Djava.awt.headless=true",
+        "-cp",
+        os.pathsep.join(map(str, jars)),
+    ]
     process = subprocess.Popen(
         [java(), *flags, main, *arguments],
         stdin=subprocess.PIPE,
@@ -140,9 +175,10 @@ def launch(main: str, jars: Sequence[Path], arguments: Sequence[str], heap: str 
         stderr=subprocess.PIPE,
         start_new_session=True,  # Ctrl-C reaches us alone; we end the child
     )
-    child = Child(process)
+    child = Child(process, heap)
     listener = threading.Thread(target=_listen, args=(process.stderr, child.last_lines), daemon=True)
     listener.start()
+    child.listener = listener
     try:
         yield child
     finally:
@@ -160,7 +196,8 @@ def _listen(stream: IO[bytes] | None, lines: deque[str]) -> None:
 
 def _end(process: subprocess.Popen[bytes]) -> None:
     if process.stdin is not None:
-        process.stdin.close()
+        with suppress(BrokenPipeError):  # it has ended before it read everything
+            process.stdin.close()
     try:
         process.wait(GRACE_S)
     except subprocess.TimeoutExpired:

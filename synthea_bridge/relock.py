@@ -14,8 +14,17 @@ ROOTS = {
     "synthea": "org.mitre.synthea:synthea:3.3.0",
     "ecj": "org.eclipse.jdt:ecj:3.44.0",
     "hapi": "ca.uhn.hapi.fhir:hapi-fhir-jpaserver-test-utilities:8.8.0",
+    "validator": "+".join(
+        f"ca.uhn.hapi.fhir:{name}:8.8.0"
+        for name in (
+            "hapi-fhir-validation",
+            "hapi-fhir-structures-r4",
+            "hapi-fhir-validation-resources-r4",
+            "hapi-fhir-caching-caffeine",
+        )
+    ),
 }
-"""The lock files and the Maven coordinate that each is about."""
+"""The lock files and the Maven coordinates (joined by ``+``) that each is about."""
 
 
 def relock(name: str, root: str, folder: Path) -> int:

@@ -17,6 +17,8 @@ COMMANDS = {
     "assemble": "Turn synthetic rows into valid FHIR R4 transaction Bundles.",
     "export": "Write Bundles in the shape that a server wants.",
     "load": "POST Bundles to a FHIR server.",
+    "validate": "Ask the HL7 validator whether FHIR is valid.",
+    "sandbox": "Start a real FHIR server on this machine.",
     "evaluate": "Judge synthetic rows: utility, privacy, fidelity.",
     "conditions": "List the conditions that can be asked for.",
     "doctor": "Say what is present on this machine and what is missing.",

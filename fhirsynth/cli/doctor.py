@@ -10,6 +10,14 @@ import click
 
 from fhirsynth.cli._progress import bar
 
+LOCKS = {
+    "ecj": ("our Java helpers", "3 MB"),
+    "synthea": ("generate", "203 MB"),
+    "validator": ("validate", "154 MB"),
+    "hapi": ("sandbox", "397 MB"),
+}
+"""Sets of artifacts: what they are for, and their size."""
+
 
 @click.command("doctor")
 @click.option("--fetch", "get", is_flag=True, help="Fetch what is missing of the Java side now.")
@@ -24,7 +32,7 @@ def command(get: bool, as_json: bool) -> None:
     from synthea_bridge import artifacts, jvm
 
     if get:
-        for lock in ("ecj", "synthea"):
+        for lock in LOCKS:
             with bar(f"fetch {lock}") as progress:
                 artifacts.fetch(lock, progress)
     java = jvm.java()
@@ -33,13 +41,14 @@ def command(get: bool, as_json: bool) -> None:
         "java": f"{jvm.version(java)} ({java})",
         "cache": str(artifacts.cache_folder()),
     }
-    for lock in ("ecj", "synthea"):
+    for lock, (use, size) in LOCKS.items():
         locked = artifacts.locked(lock)
         absent = len(artifacts.missing(locked))
         found[lock] = (
-            f"{absent} of {len(locked)} artifacts missing; get them with: fhirsynth doctor --fetch"
+            f"{absent} of {len(locked)} artifacts missing ({size} in all, for {use}); fetched on first use, or now "
+            "with: fhirsynth doctor --fetch"
             if absent
-            else f"{len(locked)} artifacts present"
+            else f"{len(locked)} artifacts present, for {use}"
         )
     missing = [name for name in ("sdv", "ctgan", "torch") if find_spec(name) is None]
     found["fhirsynth[ctgan]"] = (

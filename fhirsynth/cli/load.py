@@ -30,7 +30,8 @@ def command(src: Path, url: str, journal: Path | None, timeout: float, tries: in
     Example:
       fhirsynth load work/bundles http://127.0.0.1:8080/fhir
     """
-    load_and_report(src, url, journal=journal, timeout=timeout, tries=tries, as_json=as_json)
+    if not load_and_report(src, url, journal=journal, timeout=timeout, tries=tries, as_json=as_json):
+        sys.exit(1)
 
 
 def load_and_report(
@@ -41,8 +42,9 @@ def load_and_report(
     timeout: float = 120.0,
     tries: int = 6,
     as_json: bool = False,
-) -> None:
-    """Load, print the summary, and leave with 1 when something was refused."""
+    err: bool = False,
+) -> bool:
+    """Load and print the summary (on stderr with ``err``); whether everything was taken."""
     from fhirsynth.publish.credentials import from_environment
     from fhirsynth.publish.retry import Patience
     from fhirsynth.publish.server import load
@@ -68,9 +70,9 @@ def load_and_report(
     else:
         click.echo(
             f"{result.loaded} Bundles loaded, {result.earlier} earlier, {len(result.refused)} refused; resources: "
-            f"{result.created:,} created, {result.matched:,} already there"
+            f"{result.created:,} created, {result.matched:,} already there",
+            err=err,
         )
     if skips.items:
         summarize(skips)
-    if skips.items or result.refused:
-        sys.exit(1)
+    return not (skips.items or result.refused)

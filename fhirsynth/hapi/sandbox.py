@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import errno
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
+from fhirsynth.errors import UsageError
 from synthea_bridge.errors import HelperError
-from synthea_bridge.jvm import class_path, launch
+from synthea_bridge.jvm import Child, class_path, launch
 from synthea_bridge.progress import Progress, silent
 
 LOCK: Final = "hapi"
 HEAP: Final = "2g"
+HOST: Final = "127.0.0.1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +24,17 @@ class Sandbox:
     """A running server; ``url`` is its FHIR base."""
 
     url: str
+    child: Child
+
+    def wait(self) -> None:
+        """Until it ends, which it does not by itself.
+
+        Raises
+        ------
+        HelperError
+            When it has ended, with the reason.
+        """
+        raise HelperError(self.child.obituary("the FHIR server"))
 
 
 @contextmanager
@@ -37,15 +52,38 @@ def sandbox(port: int = 0, heap: str = HEAP, progress: Progress = silent) -> Ite
 
     Raises
     ------
+    UsageError
+        When the port is none, is taken, or may not be used.
     ArtifactError
         When its libraries cannot be fetched.
     HelperError
-        When it does not start, with its last lines.
+        When it does not start, with the reason.
     """
+    check_port(port)
     jars = class_path(LOCK, "Sandbox", progress)
     with launch("Sandbox", jars, [str(port)], heap) as child:
         word, _, number = child.stdout.readline().decode().strip().partition(" ")
         if word != "ready":
-            child.process.wait()
-            raise HelperError(f"the FHIR server did not start; it said:\n{child.said()}")
-        yield Sandbox(f"http://127.0.0.1:{number}/fhir")
+            raise HelperError(child.obituary("the FHIR server"))
+        yield Sandbox(f"http://{HOST}:{number}/fhir", child)
+
+
+def check_port(port: int) -> None:
+    """See that a server can listen there, before half a minute is spent on its start.
+
+    Raises
+    ------
+    UsageError
+        When it cannot.
+    """
+    if not 0 <= port <= 65535:
+        raise UsageError(f"port {port}: is none; give one from 1024 to 65535, or 0 for a free one")
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError as error:
+            reason = {errno.EADDRINUSE: "is in use", errno.EACCES: "is reserved for the system"}.get(
+                error.errno or 0, f"cannot be used ({error.strerror})"
+            )
+            raise UsageError(f"port {port}: {reason}; give another one, or 0 for a free one") from error
