@@ -1,5 +1,6 @@
 import ca.uhn.fhir.context.FhirContext;
 import ca.uhn.fhir.context.support.DefaultProfileValidationSupport;
+import ca.uhn.fhir.context.support.IValidationSupport;
 import ca.uhn.fhir.validation.FhirValidator;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -10,19 +11,24 @@ import org.hl7.fhir.common.hapi.validation.support.InMemoryTerminologyServerVali
 import org.hl7.fhir.common.hapi.validation.support.UnknownCodeSystemWarningValidationSupport;
 import org.hl7.fhir.common.hapi.validation.support.ValidationSupportChain;
 import org.hl7.fhir.common.hapi.validation.validator.FhirInstanceValidator;
+import org.hl7.fhir.r5.utils.validation.constants.BestPracticeWarningLevel;
 
 /** The validator engine as its documentation uses it: one thread, file by file. Prints the seconds that the files took. */
 public final class Bare {
   public static void main(String[] args) throws Exception {
     FhirContext context = FhirContext.forR4();
+    UnknownCodeSystemWarningValidationSupport unknown = new UnknownCodeSystemWarningValidationSupport(context);
+    unknown.setNonExistentCodeSystemSeverity(IValidationSupport.IssueSeverity.WARNING);
     ValidationSupportChain chain =
         new ValidationSupportChain(
             new DefaultProfileValidationSupport(context),
             new InMemoryTerminologyServerValidationSupport(context),
             new CommonCodeSystemsTerminologyService(context),
-            new UnknownCodeSystemWarningValidationSupport(context));
+            unknown);
     FhirInstanceValidator instance = new FhirInstanceValidator(chain);
     instance.setAnyExtensionsAllowed(true);
+    instance.setErrorForUnknownProfiles(true);
+    instance.setBestPracticeWarningLevel(BestPracticeWarningLevel.Ignore);
     FhirValidator validator = context.newValidator();
     validator.registerValidatorModule(instance);
     List<Path> files;
