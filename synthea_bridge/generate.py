@@ -12,6 +12,7 @@ from datetime import UTC, date, datetime, time
 from pathlib import Path
 from typing import Any, Literal, Self
 
+import orjson
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from synthea_bridge.conditions import find, overrides
@@ -23,6 +24,8 @@ from synthea_bridge.progress import Progress, silent
 from synthea_bridge.skips import SkipLog
 
 SYNTHEA_VERSION = "3.3.0"
+SHARED = "bundles/shared.json"
+"""The Bundle of the organisations, locations and practitioners that patients refer to."""
 RESOURCES = ("Patient", "Encounter", "Condition", "Observation", "MedicationRequest", "Procedure")
 ATTEMPTS_PER_CASE, ATTEMPTS_AT_LEAST = 200, 1000
 """How many people may be simulated for each patient asked for: a condition that needs more is out of reach here."""
@@ -63,6 +66,8 @@ class GenerateSpec(BaseModel):
         A folder with Synthea modules of the user's own.
     settings
         Any other Synthea setting.
+    as_is
+        Leave the Bundles as Synthea makes them, and do not provide what they refer to.
     threads, heap
         How, and not what: they do not change the result.
     """
@@ -85,6 +90,7 @@ class GenerateSpec(BaseModel):
     years_of_history: int = Field(default=0, ge=0)
     modules: Path | None = None
     settings: dict[str, str] = Field(default_factory=dict)
+    as_is: bool = False
     threads: int = Field(default_factory=lambda: os.cpu_count() or 1, ge=1)
     heap: str = "3g"
 
@@ -113,15 +119,32 @@ class SimulatedPatient:
 
 @dataclass(slots=True)
 class GenerateResult:
-    """What was made: ``outcome`` is what a manifest should say."""
+    """What was made: ``outcome`` is what a manifest should say.
+
+    Parameters
+    ----------
+    counts
+        People by what became of them.
+    mends
+        What was corrected in the Bundles of those who were kept: ``units`` and ``absent``.
+    shared
+        Entries of a transaction Bundle by type and id: what the Bundles refer to.
+    """
 
     spec: GenerateSpec
     counts: Counter[str] = field(default_factory=Counter)
     factor: float | None = None
+    mends: Counter[str] = field(default_factory=Counter)
+    shared: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
 
     @property
     def outcome(self) -> dict[str, Any]:
         """Spec and counts, as JSON values."""
+        mended = {
+            "units": self.mends["units"],
+            "data_absent_reason": self.mends["absent"],
+            "shared_resources": len(self.shared),
+        }
         return {
             "synthea": SYNTHEA_VERSION,
             "spec": self.spec.model_dump(mode="json", exclude={"threads", "heap"}),
@@ -130,11 +153,22 @@ class GenerateResult:
             "simulated": sum(self.counts.values()),
             "kept": {kind: self.counts[kind] for kind in ("control", "case")},
             "let_go": {kind: self.counts[kind] for kind in ("dead", "surplus")},
-        }
+        } | ({} if self.spec.as_is else {"mended": mended})
+
+    def share(self, bundle: bytes) -> None:
+        """Take a Bundle of shared resources; what is known stays as it is."""
+        for entry in orjson.loads(bundle).get("entry", ()):
+            resource = entry["resource"]
+            self.shared.setdefault((resource["resourceType"], resource["id"]), entry)
+
+    def shared_bundle(self) -> bytes:
+        """All shared resources as one transaction Bundle, by type and id."""
+        entries = [self.shared[key] for key in sorted(self.shared)]
+        return orjson.dumps({"resourceType": "Bundle", "type": "transaction", "entry": entries})
 
 
 def generate(spec: GenerateSpec, out: Path, progress: Progress = silent, tables: Path | None = None) -> GenerateResult:
-    """Simulate into the folder ``out``: ``bundles/NNNNNN.json`` and ``manifest.json``, whole or not at all.
+    """Simulate into the folder ``out``: ``bundles/`` and ``manifest.json``, whole or not at all.
 
     Parameters
     ----------
@@ -162,6 +196,8 @@ def write_bundles(
 ) -> GenerateResult:
     """Simulate into ``folder/bundles``, one file a patient, controls first, each in the order of simulation.
 
+    What the patients refer to (organisations, locations, practitioners) is in ``shared.json`` beside them.
+
     Parameters
     ----------
     also
@@ -169,11 +205,16 @@ def write_bundles(
     """
     result = GenerateResult(spec)
     (folder / "bundles").mkdir()
-    for number, patient in enumerate(stream(spec, result, progress), start=1):
-        name = f"bundles/{number:06d}.json"
-        (folder / name).write_bytes(patient.bundle)
+
+    def write(name: str, bundle: bytes) -> None:
+        (folder / name).write_bytes(bundle)
         if also is not None:
-            also(name, patient.bundle)
+            also(name, bundle)
+
+    for number, patient in enumerate(stream(spec, result, progress), start=1):
+        write(f"bundles/{number:06d}.json", patient.bundle)
+    if result.shared:
+        write(SHARED, result.shared_bundle())
     return result
 
 
@@ -183,7 +224,7 @@ def stream(
     """The patients of ``spec`` as they are simulated, in an order that does not depend on the threads.
 
     Patients with the condition come from a simulation of their own in which its onset is more frequent, the others from
-    one as it is: so both are who they would be.
+    one as it is: so both are who they would be. What they refer to is in ``result`` at the end.
 
     Raises
     ------
@@ -207,11 +248,15 @@ def _simulate(spec: GenerateSpec, kind: str, number: int, result: GenerateResult
         _arguments(spec, kind, number, result) as arguments,
         launch("Simulate", jars, arguments, spec.heap) as child,
     ):
-        for word, index, bundle in _frames(child):
+        for word, index, bundle, mends in _frames(child):
             if word in ("end", "exhausted"):
                 break
+            if word == "shared":
+                result.share(bundle)
+                continue
             result.counts[word] += 1
             if word == kind:
+                result.mends.update(mends)
                 yield SimulatedPatient(word, index, bundle)
     if word == "exhausted":
         raise SyntheaError(
@@ -220,13 +265,13 @@ def _simulate(spec: GenerateSpec, kind: str, number: int, result: GenerateResult
         )
 
 
-def _frames(child: Child) -> Iterator[tuple[str, int, bytes]]:
+def _frames(child: Child) -> Iterator[tuple[str, int, bytes, dict[str, int]]]:
     while header := child.stdout.readline():
-        word, index, size = header.decode("ascii").split()
+        word, index, size, *counts = header.decode("ascii").split()
         bundle = child.stdout.read(int(size))
         if len(bundle) < int(size):
             break
-        yield word, int(index), bundle
+        yield word, int(index), bundle, {name: int(number) for name, number in (one.split("=") for one in counts)}
         if word in ("end", "exhausted"):
             return
     child.process.wait()
@@ -247,6 +292,7 @@ def _arguments(spec: GenerateSpec, kind: str, number: int, result: GenerateResul
         "min_age": spec.min_age,
         "max_age": spec.max_age,
         "modules": spec.modules,
+        "as_is": 1 if spec.as_is else None,
         "threads": spec.threads,
         "years": spec.years_of_history,
         "population": number if kind == "control" else 0,

@@ -24,8 +24,6 @@ from synthea_bridge.tags import RUN_TAG
 from tests.frames import example_features, example_schema
 from tests.lives import example_timeline
 
-FIXTURES = Path(__file__).parent.parent / "fixtures"
-
 
 @pytest.fixture(scope="module")
 def bundles(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -52,16 +50,6 @@ def test_a_real_server_takes_every_resource_once(fhir_server: Sandbox, bundles: 
     anew = load(bundles, fhir_server.url, journal=tmp_path / "lost")
     assert (anew.created, anew.refused) == (0, [])
     assert {kind: total(fhir_server, kind) for kind in counts} == counts
-
-
-@pytest.mark.slow
-def test_what_a_real_server_refuses_is_told_in_its_words(fhir_server: Sandbox, tmp_path: Path) -> None:
-    one = FIXTURES / "bundles" / "000004.json.gz"
-    done = CliRunner().invoke(cli, ["load", str(one), fhir_server.url, "--journal", str(tmp_path / "journal")])
-    assert done.exit_code == 1
-    assert "000004.json.gz: refused with 4" in done.stderr
-    assert "Practitioner?identifier=" in done.stderr
-    assert "1 refused" in done.stdout
 
 
 @pytest.mark.slow

@@ -32,6 +32,7 @@ from fhirsynth.cli._progress import bar
 @click.option("--years-of-history", type=click.IntRange(0), default=0, show_default=True, help="0: the whole life.")
 @click.option("--modules", type=click.Path(path_type=Path), help="Folder with more Synthea modules.")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Any other Synthea setting; repeat it.")
+@click.option("--as-is", is_flag=True, help="Leave Bundles as Synthea makes them; a server may refuse them.")
 @click.option("--threads", type=click.IntRange(1), default=os.cpu_count() or 1, help="Threads.  [default: all cores]")
 @click.option(
     "--tables", type=click.Path(path_type=Path, file_okay=False), help="Also fill tables here, while simulating."
@@ -64,7 +65,14 @@ def command(
         first = error.errors()[0]
         raise UsageError(f"--{'-'.join(map(str, first['loc'])).replace('_', '-')}: {first['msg']}") from error
     with bar("simulate") as progress:
-        kept = generate(spec, out, progress, tables).outcome["kept"]
+        outcome = generate(spec, out, progress, tables).outcome
+    kept = outcome["kept"]
     click.echo(
         f"{out}: {kept['control']} patients" + (f" and {kept['case']} with {spec.condition}" if spec.cases else "")
     )
+    if "mended" in outcome:
+        made = outcome["mended"]
+        click.echo(
+            f"mended: {made['units']} units, {made['data_absent_reason']} observations without a value; added: "
+            f"{made['shared_resources']} organisations, locations and practitioners that patients refer to"
+        )

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from fhirsynth.cli._heap import heap_size
 from fhirsynth.cli._progress import bar
+
+PATIENT = 3600.0
+"""Seconds that a Bundle may take: it is our own server, and a whole life is one transaction."""
+
+if TYPE_CHECKING:
+    from fhirsynth.hapi import Sandbox
 
 
 @click.command("sandbox")
@@ -35,17 +42,23 @@ def command(port: int, work: Path | None, heap: str) -> None:
     with sandbox(port, heap) as server:
         try:
             if work is not None:
-                _load(work, server.url)
+                _load(work, server)
             click.echo(f"ready {server.url}")
             server.wait()
         except KeyboardInterrupt:
             click.echo("stopped", err=True)
 
 
-def _load(work: Path, url: str) -> None:
+def _load(work: Path, server: Sandbox) -> None:
     """What is refused is told, and the server stays: it is there to find out why."""
     from fhirsynth.cli.load import load_and_report
+    from fhirsynth.errors import PublishError
 
-    bundles = work / "bundles"
+    bundles = work / "bundles" if (work / "bundles").is_dir() else work
     with tempfile.TemporaryDirectory() as scratch:
-        load_and_report(bundles if bundles.is_dir() else work, url, journal=Path(scratch) / "journal", err=True)
+        journal = Path(scratch) / "journal"
+        try:
+            load_and_report(bundles, server.url, journal=journal, timeout=PATIENT, err=True)
+        except PublishError:
+            server.check()
+            raise

@@ -36,6 +36,17 @@ class Sandbox:
         """
         raise HelperError(self.child.obituary("the FHIR server"))
 
+    def check(self) -> None:
+        """See that it still runs.
+
+        Raises
+        ------
+        HelperError
+            When it has ended, with the reason.
+        """
+        if self.child.process.poll() is not None:
+            self.wait()
+
 
 @contextmanager
 def sandbox(port: int = 0, heap: str = HEAP, progress: Progress = silent) -> Iterator[Sandbox]:
