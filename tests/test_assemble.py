@@ -29,6 +29,8 @@ from tests.frames import example_features, example_schema
 from tests.lives import example_timeline
 
 SCHEMA = example_schema()
+DECEASED = Feature(name="deceased", title="Deceased", kind="flag", source=Source(rule="demographic"))
+MORTAL = FeatureSchema(features=(*SCHEMA.features, DECEASED), index_date=SCHEMA.index_date)
 RUN = "run-1"
 
 
@@ -179,7 +181,7 @@ def numbers(feature: Feature) -> st.SearchStrategy[float]:
 def possible_rows(draw: st.DrawFn) -> dict[str, Any]:
     """Any row that the bounds and the twelve months allow."""
     values: dict[str, Any] = {}
-    for feature in SCHEMA.features:
+    for feature in MORTAL.features:
         if feature.kind == "category":
             values[feature.name] = draw(st.sampled_from(feature.categories))
         elif feature.kind == "flag":
@@ -207,10 +209,13 @@ def possible_rows(draw: st.DrawFn) -> dict[str, Any]:
 def test_any_possible_row_round_trips(
     tmp_path_factory: pytest.TempPathFactory, values: dict[str, Any], seed: int
 ) -> None:
-    rows = SCHEMA.conform(pd.DataFrame([{"patient_id": "syn-1", **values}]))
+    rows = MORTAL.conform(pd.DataFrame([{"patient_id": "syn-1", **values}]))
     assert example_timeline().livable(rows).all()
-    out = made(rows, tmp_path_factory.mktemp("row"), seed=seed)
-    read_back(out, rows, SCHEMA, RUN)
+    out = tmp_path_factory.mktemp("row")
+    assemble(rows, MORTAL, example_timeline(), run_id=RUN, out=out, seed=seed)
+    read_back(out, rows, MORTAL, RUN)
+    (patient,) = resources(bundles(out)[0], "Patient")
+    assert ("deceasedDateTime" in patient) == values["deceased"]
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,7 @@ from synthea_bridge.bundles import Document
 from synthea_bridge.errors import HelperError
 from synthea_bridge.skips import SkipLog
 from tests.lives import example_timeline
-from tests.test_assemble import SCHEMA, possible_rows
+from tests.test_assemble import MORTAL, possible_rows
 
 US_CORE = "hl7.fhir.us.core#5.0.1"
 UUID = "urn:uuid:0c2cf2bf-6f5c-4a0c-8e54-7d5c6b1b3c11"
@@ -196,9 +196,9 @@ def test_the_sample_is_valid_us_core(judge: Engine) -> None:
 def test_any_possible_row_is_valid_us_core(
     judge: Engine, tmp_path_factory: pytest.TempPathFactory, values: dict[str, Any], seed: int
 ) -> None:
-    rows = SCHEMA.conform(pd.DataFrame([{"patient_id": "syn-1", **values}]))
+    rows = MORTAL.conform(pd.DataFrame([{"patient_id": "syn-1", **values}]))
     out = tmp_path_factory.mktemp("row")
-    assemble(rows, SCHEMA, example_timeline(), run_id="valid", out=out, seed=seed)
+    assemble(rows, MORTAL, example_timeline(), run_id="valid", out=out, seed=seed)
     bundles = [orjson.loads(path.read_bytes()) for path in [out / "shared.json", *(out / "transactions").iterdir()]]
     assert [one for messages in judge.check(bundles) for one in errors(messages)] == []
     for bundle in bundles:

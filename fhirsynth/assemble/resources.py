@@ -109,6 +109,8 @@ class Writer:
             "gender": gender,
             "birthDate": self.life.birth_date.isoformat(),
         }
+        if self.life.row.get("deceased"):  # rows describe the day of death of those who have died
+            body["deceasedDateTime"] = self.schema.index_date.isoformat()
         return self._new("Patient", "", "us-core-patient", body)
 
     def _race(self, race: str) -> Resource:

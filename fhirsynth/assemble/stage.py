@@ -31,7 +31,7 @@ CHUNK: Final = 25
 """Rows that a process takes at a time."""
 PARALLEL_FROM: Final = 400
 """Fewer rows are done before other processes have started."""
-_DEMOGRAPHICS: Final = frozenset({"age", "sex", "race"})
+_DEMOGRAPHICS: Final = frozenset({"age", "sex", "race", "deceased"})
 _DERIVED: Final = frozenset(
     {"prior_admissions_12m", "ed_visits_12m", "num_medications", "length_of_stay", "readmitted_30d"}
 )
