@@ -148,7 +148,9 @@ class Child:
 
 
 @contextmanager
-def launch(main: str, jars: Sequence[Path], arguments: Sequence[str], heap: str = "2g") -> Iterator[Child]:
+def launch(
+    main: str, jars: Sequence[Path], arguments: Sequence[str], heap: str = "2g", *, brief: bool = False
+) -> Iterator[Child]:
     """Run ``main`` in a JVM of its own; when the block is left, however it is left, no process is there any more.
 
     Parameters
@@ -159,8 +161,11 @@ def launch(main: str, jars: Sequence[Path], arguments: Sequence[str], heap: str 
         The class path.
     heap
         Largest heap, as for ``-Xmx``.
+    brief
+        It ends before the JVM's second compiler, which takes a core for half a minute, would pay.
     """
-    flags = [f"-Xmx{heap}", "-XX:+UseParallelGC", "-XX:+ExitOnOutOfMemoryError", "-XX:+DisplayVMOutputToStderr"]
+    flags = ["-XX:TieredStopAtLevel=1"] if brief else []
+    flags += [f"-Xmx{heap}", "-XX:+UseParallelGC", "-XX:+ExitOnOutOfMemoryError", "-XX:+DisplayVMOutputToStderr"]
     flags += [
         "-Duser.timezone=UTC",
         "-Dfile.encoding=UTF-8",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from fhirsynth.errors import UsageError
 from fhirsynth.hapi.engine import HEAP, engine
@@ -13,6 +13,9 @@ from fhirsynth.hapi.problems import Report
 from synthea_bridge.bundles import Document, Reader
 from synthea_bridge.progress import Progress, silent
 from synthea_bridge.skips import SkipLog
+
+BRIEF: Final = 16 * 2**20
+"""Bytes of JSON (some ten thousand resources) up to which a JVM that starts fast is done first."""
 
 
 def validate(
@@ -52,7 +55,7 @@ def validate(
     if not src.exists():
         raise UsageError(f"{src}: there is no such file or folder; give a Bundle, NDJSON, .gz, .zip or a folder")
     under_way: deque[tuple[Document, int | None]] = deque()
-    with engine(packages, terminology, threads=threads, heap=heap) as running:
+    with engine(packages, terminology, threads=threads, heap=heap, brief=_is_brief(src)) as running:
 
         def requests() -> Iterator[Any]:
             for document in Reader(report.skips, progress, parts=True).documents(src):
@@ -73,3 +76,9 @@ def validate(
     if not report.documents and not report.skips.items:
         raise UsageError(f"{src}: holds no FHIR to validate; give a Bundle, NDJSON, .gz, .zip or a folder")
     return report
+
+
+def _is_brief(src: Path) -> bool:
+    files = [src] if src.is_file() else [path for path in src.rglob("*") if path.is_file()]
+    packed = any(path.suffix in (".gz", ".zip") for path in files)
+    return not packed and sum(path.stat().st_size for path in files) <= BRIEF

@@ -3,12 +3,10 @@ import ca.uhn.fhir.context.support.DefaultProfileValidationSupport;
 import ca.uhn.fhir.context.support.IValidationSupport;
 import ca.uhn.fhir.validation.FhirValidator;
 import ca.uhn.fhir.validation.SingleValidationMessage;
-import com.fasterxml.jackson.databind.DeserializationFeature;
-import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.core.JsonParser;
+import com.fasterxml.jackson.core.JsonToken;
 import com.fasterxml.jackson.databind.ObjectMapper;
-import com.fasterxml.jackson.databind.json.JsonMapper;
 import com.fasterxml.jackson.databind.node.ArrayNode;
-import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.io.BufferedReader;
 import java.io.FileDescriptor;
@@ -37,17 +35,13 @@ import org.hl7.fhir.utilities.npm.NpmPackage;
 
 /**
  * The HL7 validator engine for FHIR R4. Arguments: the number of threads, then packages (.tgz) and folders with definitions. Each
- * line of standard input is {"id": …, "resource": {…}}; each line of standard output
+ * line of standard input is {"id": …, "resource": {…}}, the resource last; each line of standard output
  * {"id": …, "messages": [{"severity", "code", "location", "message"}]}, in the order in which they are done. A first line
  * {"ready": [n, …]} says how many definitions came from each argument, or {"unusable": "why"}. Ends when standard input ends, so
  * that it never outlives its parent.
  */
 public final class Validate {
-  private static final ObjectMapper JSON =
-      JsonMapper.builder()
-          .enable(DeserializationFeature.USE_BIG_DECIMAL_FOR_FLOATS)
-          .nodeFactory(JsonNodeFactory.withExactBigDecimals(true))
-          .build();
+  private static final ObjectMapper JSON = new ObjectMapper();
 
   private final PrintStream out;
   private final FhirValidator validator;
@@ -146,10 +140,9 @@ public final class Validate {
   private void answer(String line) {
     ObjectNode answer = JSON.createObjectNode();
     try {
-      JsonNode request = JSON.readTree(line);
-      answer.set("id", request.get("id"));
+      String resource = resource(line, answer);
       ArrayNode messages = answer.putArray("messages");
-      for (SingleValidationMessage one : validator.validateWithResult(request.get("resource").toString()).getMessages()) {
+      for (SingleValidationMessage one : validator.validateWithResult(resource).getMessages()) {
         ObjectNode message = messages.addObject();
         message.put("severity", one.getSeverity() == null ? "error" : one.getSeverity().getCode());
         message.put("code", one.getMessageId());
@@ -160,6 +153,22 @@ public final class Validate {
       answer.put("failed", String.valueOf(error));
     }
     say(answer);
+  }
+
+  /** Copies the id and returns the text of the resource, which the validator parses by itself. */
+  private static String resource(String line, ObjectNode answer) throws IOException {
+    try (JsonParser request = JSON.createParser(line)) {
+      request.nextToken();
+      while (request.nextToken() == JsonToken.FIELD_NAME) {
+        String name = request.currentName();
+        request.nextToken();
+        if (name.equals("resource")) {
+          return line.substring((int) request.currentTokenLocation().getCharOffset(), line.lastIndexOf('}'));
+        }
+        answer.set(name, request.readValueAsTree());
+      }
+    }
+    throw new IOException("a request without a resource");
   }
 
   private synchronized void say(ObjectNode line) {
