@@ -113,6 +113,8 @@ def test_same_seed_same_bytes_whatever_the_threads(tmp_path: Path) -> None:
     assert found[0] == found[1]
     cases = [name for name, body in found[0].items() if b'"190905008"' in body]
     assert cases == ["000005.json", "000006.json"]
+    shared = found[0].pop("shared.json")
+    assert b'"Practitioner"' in shared
     assert len({patient_id(body) for body in found[0].values()}) == 6
 
 
