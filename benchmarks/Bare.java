@@ -13,7 +13,10 @@ import org.hl7.fhir.common.hapi.validation.support.ValidationSupportChain;
 import org.hl7.fhir.common.hapi.validation.validator.FhirInstanceValidator;
 import org.hl7.fhir.r5.utils.validation.constants.BestPracticeWarningLevel;
 
-/** The validator engine as its documentation uses it: one thread, file by file. Prints the seconds that the files took, and the number of messages, for each of as many rounds as asked for. */
+/**
+ * The validator engine as its documentation uses it: one thread, file by file. Prints the seconds that the files took, and the
+ * number of messages, for each of as many rounds as asked for.
+ */
 public final class Bare {
   public static void main(String[] args) throws Exception {
     FhirContext context = FhirContext.forR4();

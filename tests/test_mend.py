@@ -16,6 +16,7 @@ from fhirsynth.cli import cli
 from fhirsynth.hapi import Sandbox
 from synthea_bridge.flatten import flatten
 from synthea_bridge.generate import GenerateResult, GenerateSpec, generate
+from tests.test_validate import references
 
 FIXTURES = Path(__file__).parent.parent / "fixtures" / "bundles"
 UCUM = "http://unitsofmeasure.org"
@@ -92,14 +93,6 @@ def quantities(folder: Path) -> Iterator[dict[str, Any]]:
             for part in parts(resource):
                 if part.get("valueQuantity", {}).get("unit") in ODD_UNITS:
                     yield part["valueQuantity"]
-
-
-def references(value: Any) -> Iterator[str]:
-    for name, one in value.items() if isinstance(value, dict) else enumerate(value if isinstance(value, list) else ()):
-        if name == "reference":
-            yield one
-        else:
-            yield from references(one)
 
 
 @pytest.mark.slow

@@ -11,11 +11,11 @@ import click
 from fhirsynth.cli._heap import heap_size
 from fhirsynth.cli._progress import bar
 
-PATIENT = 3600.0
-"""Seconds that a Bundle may take: it is our own server, and a whole life is one transaction."""
-
 if TYPE_CHECKING:
     from fhirsynth.hapi import Sandbox
+
+PATIENT = 3600.0
+"""Seconds that a Bundle may take: it is our own server, and a whole life is one transaction."""
 
 
 @click.command("sandbox")
