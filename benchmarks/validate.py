@@ -18,7 +18,7 @@ import orjson
 
 from fhirsynth.hapi.engine import LOCK, engine
 from fhirsynth.sample import PATIENTS, sample_bundles
-from synthea_bridge.jvm import Child, class_path, compile_source, launch
+from synthea_bridge.jvm import Child, class_path, compile_sources, launch
 
 ROUNDS = 5
 """The first is cold: while it runs the JVM's compiler keeps a core busy beside the one thread of the bare engine."""
@@ -42,7 +42,7 @@ def processor(child: Child) -> float:
 def bare(folder: Path) -> list[Round]:
     """One thread over the files of ``folder``."""
     jars = class_path(LOCK)
-    helper = compile_source("Bare", Path(__file__).with_name("Bare.java").read_bytes(), jars)
+    helper = compile_sources("Bare", {"Bare.java": Path(__file__).with_name("Bare.java").read_bytes()}, jars)
     rounds = []
     with launch("Bare", [helper, *jars], [str(folder), str(ROUNDS)]) as child:
         child.stdout.readline()  # it is ready

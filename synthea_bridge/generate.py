@@ -30,6 +30,9 @@ RESOURCES = ("Patient", "Encounter", "Condition", "Observation", "MedicationRequ
 ATTEMPTS_PER_CASE, ATTEMPTS_AT_LEAST = 200, 1000
 """How many people may be simulated for each patient asked for: a condition that needs more is out of reach here."""
 
+_FLAGS = ("-XX:NewRatio=1", "-XX:CompileThresholdScaling=5")
+"""What a run of a minute gains most from: room for what lives as long as one patient, and the JVM's second compiler later."""
+
 _ALWAYS = {
     "exporter.pretty_print": "false",
     "exporter.metadata.export": "false",
@@ -246,7 +249,7 @@ def _simulate(spec: GenerateSpec, kind: str, number: int, result: GenerateResult
     jars = class_path("synthea", "Simulate")
     with (
         _arguments(spec, kind, number, result) as arguments,
-        launch("Simulate", jars, arguments, spec.heap) as child,
+        launch("Simulate", jars, arguments, spec.heap, flags=_FLAGS) as child,
     ):
         for word, index, bundle, mends in _frames(child):
             if word in ("end", "exhausted"):

@@ -7,7 +7,7 @@ import re
 import subprocess
 import threading
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -71,32 +71,34 @@ def class_path(lock: str, helper: str | None = None, progress: Progress = silent
 
 
 def compiled(helper: str, jars: Sequence[Path]) -> Path:
-    """The folder with the classes of ``java/HELPER.java``; compiled by ecj on first use and kept.
+    """The folder with the classes of ``HELPER``, whose sources are a folder below ``java``; compiled by ecj on first use.
 
     Raises
     ------
     HelperError
         When it does not compile, with the compiler's words.
     """
-    source = resources.files("synthea_bridge").joinpath("java", f"{helper}.java").read_bytes()
-    return compile_source(helper, source, jars)
+    folder = resources.files("synthea_bridge").joinpath("java", helper.lower())
+    files = (file for file in folder.iterdir() if file.name.endswith(".java"))
+    return compile_sources(helper, {file.name: file.read_bytes() for file in files}, jars)
 
 
-def compile_source(name: str, source: bytes, jars: Sequence[Path]) -> Path:
-    """Compile one Java source against ``jars``; see :func:`compiled`."""
-    digest = sha256(source + "\n".join(jar.name for jar in jars).encode()).hexdigest()[:16]
+def compile_sources(name: str, sources: Mapping[str, bytes], jars: Sequence[Path]) -> Path:
+    """Compile Java sources (by file name) whose main class is ``name`` against ``jars``; see :func:`compiled`."""
+    parts = [part for file in sorted(sources) for part in (file.encode(), sources[file])]
+    digest = sha256(b"\n".join([*parts, *(jar.name.encode() for jar in jars)])).hexdigest()[:16]
     target = cache_folder() / "helpers" / f"{name}-{digest}"
     if not (target / f"{name}.class").exists():
         (compiler,) = fetch("ecj")
         with atomic_folder(target) as scratch:
-            file = scratch / f"{name}.java"
-            file.write_bytes(source)
+            for file, source in sources.items():
+                (scratch / file).write_bytes(source)
             jar_path = os.pathsep.join(map(str, jars))
             call = [str(java()), "-jar", str(compiler), "-17", "-nowarn", "-proc:none", "-cp", jar_path]
-            call += ["-d", str(scratch), str(file)]
+            call += ["-d", str(scratch), *(str(scratch / file) for file in sorted(sources))]
             done = subprocess.run(call, capture_output=True, text=True, check=False)
             if done.returncode:
-                raise HelperError(f"{name}.java does not compile: {(done.stderr or done.stdout).strip()}")
+                raise HelperError(f"{name} does not compile: {(done.stderr or done.stdout).strip()}")
     return target
 
 
@@ -149,7 +151,7 @@ class Child:
 
 @contextmanager
 def launch(
-    main: str, jars: Sequence[Path], arguments: Sequence[str], heap: str = "2g", *, brief: bool = False
+    main: str, jars: Sequence[Path], arguments: Sequence[str], heap: str = "2g", *, flags: Sequence[str] = ()
 ) -> Iterator[Child]:
     """Run ``main`` in a JVM of its own; when the block is left, however it is left, no process is there any more.
 
@@ -161,11 +163,10 @@ def launch(
         The class path.
     heap
         Largest heap, as for ``-Xmx``.
-    brief
-        It ends before the JVM's second compiler, which takes a core for half a minute, would pay.
+    flags
+        For the JVM, beside those that all of ours have.
     """
-    flags = ["-XX:TieredStopAtLevel=1"] if brief else []
-    flags += [f"-Xmx{heap}", "-XX:+UseParallelGC", "-XX:+ExitOnOutOfMemoryError", "-XX:+DisplayVMOutputToStderr"]
+    flags = [*flags, f"-Xmx{heap}", "-XX:+UseParallelGC", "-XX:+ExitOnOutOfMemoryError", "-XX:+DisplayVMOutputToStderr"]
     flags += [
         "-Duser.timezone=UTC",
         "-Dfile.encoding=UTF-8",

@@ -164,8 +164,7 @@ class Lookup:
         if self._identifiers is None:
             known = Known()
             for url, resource in self._entries:
-                name = id_of(url, resource)
-                if name is not None:
+                if "identifier" in resource and (name := id_of(url, resource)) is not None:
                     known.identify(name, resource)
             self._identifiers = known.identifiers
         return self._identifiers

@@ -92,8 +92,8 @@ def test_artifact_reads_as_its_coordinates() -> None:
 
 @pytest.mark.slow
 def test_a_helper_that_does_not_compile_says_why() -> None:
-    with pytest.raises(HelperError, match=r"(?s)Wrong\.java does not compile.*nothing"):
-        jvm.compile_source("Wrong", b"class Wrong { int x = nothing; }", [])
+    with pytest.raises(HelperError, match=r"(?s)Wrong does not compile.*nothing"):
+        jvm.compile_sources("Wrong", {"Wrong.java": b"class Wrong { int x = nothing; }"}, [])
 
 
 def patient_id(bundle: bytes) -> str:

@@ -6,38 +6,22 @@ import java.io.IOException;
 import java.io.OutputStream;
 import java.io.PrintStream;
 import java.nio.charset.StandardCharsets;
-import java.util.Comparator;
 import java.util.HashMap;
-import java.util.HashSet;
-import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import java.util.TreeMap;
 import java.util.TreeSet;
 import java.util.concurrent.ArrayBlockingQueue;
 import java.util.concurrent.BlockingQueue;
-import java.util.concurrent.ConcurrentHashMap;
-import java.util.stream.Stream;
-import org.fhir.ucum.UcumEssenceService;
-import org.fhir.ucum.UcumException;
-import org.hl7.fhir.r4.formats.JsonParser;
 import org.hl7.fhir.r4.model.Bundle;
-import org.hl7.fhir.r4.model.CodeableConcept;
-import org.hl7.fhir.r4.model.Coding;
-import org.hl7.fhir.r4.model.Location;
-import org.hl7.fhir.r4.model.Observation;
-import org.hl7.fhir.r4.model.Quantity;
-import org.hl7.fhir.r4.model.Resource;
-import org.hl7.fhir.r4.model.SampledData;
-import org.hl7.fhir.r4.model.Type;
 import org.mitre.synthea.engine.Generator;
+import org.mitre.synthea.engine.Module;
 import org.mitre.synthea.export.Exporter;
 import org.mitre.synthea.export.FhirR4;
 import org.mitre.synthea.helpers.Config;
 import org.mitre.synthea.helpers.DefaultRandomNumberGenerator;
-import org.mitre.synthea.world.agents.Clinician;
+import org.mitre.synthea.helpers.Utilities;
 import org.mitre.synthea.world.agents.Person;
-import org.mitre.synthea.world.agents.Provider;
 import org.mitre.synthea.world.concepts.HealthRecord;
 
 /**
@@ -143,7 +127,7 @@ public final class Simulate {
     watch.start();
   }
 
-  private static Generator generator(Map<String, String> given) {
+  private static Generator generator(Map<String, String> given) throws IllegalAccessException {
     Generator.GeneratorOptions options = new Generator.GeneratorOptions();
     options.population = 1;
     options.seed = Long.parseLong(given.get("seed"));
@@ -162,7 +146,33 @@ public final class Simulate {
     if (given.containsKey("modules")) {
       options.localModuleDir = new File(given.get("modules"));
     }
+    TimedTable.install();
+    helpLoading();
     return new Generator(options, new Exporter.ExporterRuntimeOptions());
+  }
+
+  /**
+   * Loads Synthea's later modules while the generator loads its earlier ones: they are two thirds of its start. Modules with
+   * lookup tables are left to it, because these tables go into a map that is not made for two threads.
+   */
+  private static void helpLoading() {
+    Thread helper = new Thread(() -> {
+      try {
+        Module.getModules(path -> path.compareTo("k") > 0 && !usesLookupTables(path));
+      } catch (RuntimeException error) {
+        // the generator comes across it too
+      }
+    });
+    helper.setDaemon(true);
+    helper.start();
+  }
+
+  private static boolean usesLookupTables(String path) {
+    try {
+      return Utilities.readResource("modules/" + path + ".json").contains("lookup_table_transition");
+    } catch (IOException | RuntimeException error) {
+      return true; // a module that is not among Synthea's own
+    }
   }
 
   private int run(int threads) throws InterruptedException, IOException {
@@ -228,14 +238,15 @@ public final class Simulate {
       }
     }
     Person shown = years > 0 ? Exporter.filterForExport(person, years, generator.stop) : person;
-    // the generated composer needs a third of the time of HAPI's reflective one, which FhirR4.convertToFHIRJson takes
+    // FhirR4.convertToFHIRJson takes HAPI's reflective composer, which needs several times as long
     Bundle bundle = FhirR4.convertToFHIR(shown, generator.stop);
     Mends mends = new Mends();
     if (!asIs) {
       mends.mend(bundle);
     }
-    byte[] bytes = new JsonParser().composeBytes(bundle);
-    return new Outcome(affected ? "case" : "control", bytes, mends.counts(), asIs ? Set.of() : Shared.references(bytes));
+    String text = Composer.compose(bundle);
+    Set<String> references = asIs ? Set.of() : Shared.references(text);
+    return new Outcome(affected ? "case" : "control", text.getBytes(StandardCharsets.UTF_8), mends.counts(), references);
   }
 
   private boolean affected(Person person) {
@@ -288,169 +299,6 @@ public final class Simulate {
     } catch (IOException | InterruptedException error) {
       System.err.println("the reader is gone: " + error);
       Runtime.getRuntime().halt(1);
-    }
-  }
-
-  /** Corrects what a server or a validator would refuse, and counts it. */
-  private static final class Mends {
-    private static final String UCUM = "http://unitsofmeasure.org";
-    private static final String ABSENT = "http://terminology.hl7.org/CodeSystem/data-absent-reason";
-
-    // What Synthea writes and what it means, the value unchanged: as they are they read picohenry and kelvin per microlitre.
-    private static final Map<String, String> MEANT = Map.of("pH", "[pH]", "K/uL", "10*3/uL");
-
-    private static final ConcurrentHashMap<String, String> USABLE = new ConcurrentHashMap<>();
-    private static UcumEssenceService engine = null;
-
-    private int units = 0;
-    private int absent = 0;
-
-    String counts() {
-      return " units=" + units + " absent=" + absent;
-    }
-
-    void mend(Bundle bundle) {
-      for (Bundle.BundleEntryComponent entry : bundle.getEntry()) {
-        if (entry.getResource() instanceof Observation observation) {
-          mend(observation);
-        }
-      }
-    }
-
-    private void mend(Observation observation) {
-      unit(observation.getValue());
-      boolean told = observation.hasValue() || observation.hasComponent() || observation.hasHasMember();
-      if (!told && !observation.hasDataAbsentReason()) {
-        observation.setDataAbsentReason(unknown());
-      }
-      for (Observation.ObservationComponentComponent component : observation.getComponent()) {
-        unit(component.getValue());
-        if (!component.hasValue() && !component.hasDataAbsentReason()) {
-          component.setDataAbsentReason(unknown());
-        }
-      }
-    }
-
-    private CodeableConcept unknown() {
-      absent++;
-      return new CodeableConcept(new Coding(ABSENT, "unknown", "Unknown"));
-    }
-
-    private void unit(Type value) {
-      if (value instanceof SampledData samples) {
-        value = samples.getOrigin();
-      }
-      if (!(value instanceof Quantity quantity) || !UCUM.equals(quantity.getSystem())) {
-        return;
-      }
-      String given = quantity.getCode();
-      String usable = given == null || given.isEmpty() ? "" : USABLE.computeIfAbsent(given, Mends::usable);
-      if (usable.equals(given)) {
-        return;
-      }
-      units++;
-      quantity.setSystem(usable.isEmpty() ? null : UCUM);
-      quantity.setCode(usable.isEmpty() ? null : usable); // the text of the unit stays as it is
-    }
-
-    /** The UCUM code that is meant; an annotation where there is none, and nothing where there cannot be one. */
-    private static String usable(String code) {
-      String meant = MEANT.getOrDefault(code, code);
-      if (valid(meant)) {
-        return meant;
-      }
-      String annotation = "{" + code.replace(' ', '_') + "}";
-      return annotation.matches("\\{[!-z|~]+}") && valid(annotation) ? annotation : "";
-    }
-
-    private static synchronized boolean valid(String code) {
-      try {
-        engine = engine != null ? engine : new UcumEssenceService(Mends.class.getResourceAsStream("/ucum-essence.xml"));
-        return engine.validate(code) == null;
-      } catch (UcumException error) {
-        throw new IllegalStateException(error);
-      }
-    }
-  }
-
-  /** The organisations, locations and practitioners that patients refer to; Synthea's own code makes the resources. */
-  private static final class Shared extends FhirR4 {
-    private static final String MARK = "?identifier=";
-    private static final String URN = "urn:uuid:";
-    private static final String NPI = "http://hl7.org/fhir/sid/us-npi";
-
-    /** The conditional references in a composed Bundle. */
-    static Set<String> references(byte[] bundle) {
-      String text = new String(bundle, StandardCharsets.UTF_8);
-      Set<String> found = new HashSet<>();
-      for (int at = text.indexOf(MARK); at >= 0; at = text.indexOf(MARK, at + 1)) {
-        int start = text.lastIndexOf('"', at) + 1;
-        if (text.startsWith("\"reference\":", start - 13) || text.startsWith("\"reference\" :", start - 14)) {
-          found.add(text.substring(start, text.indexOf('"', at)));
-        }
-      }
-      return found;
-    }
-
-    /** A transaction that creates what is referred to, where the server does not have it; by type and id. */
-    static byte[] bundle(Set<String> referred) throws IOException {
-      Map<String, Resource> known = known();
-      TreeMap<String, Bundle.BundleEntryComponent> entries = new TreeMap<>();
-      for (String reference : referred) {
-        Resource resource = known.get(reference);
-        if (resource == null) {
-          throw new IllegalStateException("a patient refers to " + reference + ", which Synthea does not know");
-        }
-        add(entries, reference, resource);
-        if (resource instanceof Location location && location.hasManagingOrganization()) { // it refers to its organisation by identifier only
-          String url = condition("Organization", location.getManagingOrganization().getIdentifier().getValue());
-          add(entries, url, known.get(url));
-          location.getManagingOrganization().setReference(URN + known.get(url).getIdElement().getIdPart());
-        }
-      }
-      Bundle bundle = new Bundle();
-      bundle.setType(Bundle.BundleType.TRANSACTION);
-      entries.values().forEach(bundle::addEntry);
-      return new JsonParser().composeBytes(bundle);
-    }
-
-    private static void add(Map<String, Bundle.BundleEntryComponent> entries, String reference, Resource resource) {
-      Bundle.BundleEntryComponent entry = new Bundle.BundleEntryComponent();
-      entry.setFullUrl(URN + resource.getIdElement().getIdPart()).setResource(resource);
-      String condition = reference.substring(reference.indexOf('?') + 1);
-      entry.getRequest().setMethod(Bundle.HTTPVerb.POST).setUrl(resource.fhirType()).setIfNoneExist(condition);
-      entries.put(resource.fhirType() + " " + resource.getIdElement().getIdPart(), entry);
-    }
-
-    private static String condition(String type, String id) {
-      return type + MARK + SYNTHEA_IDENTIFIER + "|" + id;
-    }
-
-    private static Map<String, Resource> known() {
-      Map<String, Resource> known = new HashMap<>();
-      Bundle homes = new Bundle();
-      addPatientHomeLocation(homes); // one for all: where virtual visits are
-      Location home = (Location) homes.getEntryFirstRep().getResource();
-      known.put(condition("Location", home.getIdentifierFirstRep().getValue()), home);
-      Stream<Provider> providers = Provider.getProviderList().stream();
-      for (Provider provider : providers.sorted(Comparator.comparing(Provider::getResourceID)).toList()) {
-        Bundle made = new Bundle(); // where Synthea's code puts the resource, and others that nobody refers to
-        Resource organization = provider(made, provider).getResource();
-        known.putIfAbsent(condition("Organization", provider.getResourceID()), organization);
-        Location location = providerLocation(made, provider);
-        location.setId(provider.getResourceLocationID());
-        known.putIfAbsent(condition("Location", provider.getResourceLocationID()), location);
-        for (String service : new TreeSet<>(provider.clinicianMap.keySet())) {
-          List<Clinician> clinicians = provider.clinicianMap.get(service);
-          for (Clinician clinician : clinicians) {
-            String reference = "Practitioner" + MARK + NPI + "|" + clinician.npi;
-            if (!known.containsKey(reference)) {
-              known.put(reference, practitioner(made, clinician).getResource());
-            }
-          }
-        }
-      }
-      return known;
     }
   }
 }
