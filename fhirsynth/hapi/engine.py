@@ -125,7 +125,9 @@ def engine(
     given = [find_package(one) for one in packages] + [terminology_folder(one) for one in terminology]
     jars = class_path(LOCK, "Validate", progress)
     count = threads or os.cpu_count() or 1
-    with launch("Validate", jars, [str(count), *map(str, given)], heap, flags=["-XX:TieredStopAtLevel=1"] if brief else []) as child:
+    with launch(
+        "Validate", jars, [str(count), *map(str, given)], heap, flags=["-XX:TieredStopAtLevel=1"] if brief else []
+    ) as child:
         line = child.stdout.readline()
         if not line:
             raise HelperError(child.obituary(NAME))
