@@ -182,11 +182,21 @@ def build_features(tables: Path, schema: FeatureSchema, skips: SkipLog | None = 
 
 def write_features(tables: Path, schema: FeatureSchema, skips: SkipLog | None = None) -> pd.DataFrame:
     """Write ``features.parquet`` and ``schema.json`` into the folder of the tables; returns the features."""
-    features = build_features(tables, schema, skips)
+    features = weighted(build_features(tables, schema, skips), tables)
     with atomic_file(tables / "features.parquet") as scratch:
         features.to_parquet(scratch, index=False)
     schema.save(tables / "schema.json")
     return features
+
+
+def weighted(features: pd.DataFrame, tables: Path) -> pd.DataFrame:
+    """``features`` with the sampling weights of ``patients`` as ``weight``, where there are any."""
+    patients = _read(tables, "patients")
+    weights = patients["weight"] if "weight" in patients else pd.Series(dtype="float64")
+    if weights.isna().all():
+        return features
+    by_patient = pd.Series(weights.to_numpy(), index=patients["patient_id"])
+    return features.assign(weight=features["patient_id"].map(by_patient).astype("float64"))
 
 
 def _columns(builder: _Builder) -> Mapping[str, pd.Series[Any]]:

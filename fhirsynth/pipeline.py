@@ -15,9 +15,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from fhirsynth import __version__
 from fhirsynth.seeds import derive
 from fhirsynth.workspace import StageWriter, Workspace
-from synthea_bridge.generate import GenerateSpec
 from synthea_bridge.progress import Progress
 from synthea_bridge.skips import SkipLog
+from synthea_bridge.spec import GenerateSpec
 
 Bar = Callable[[str], AbstractContextManager[Progress]]
 """Opens a progress display with a title, as ``fhirsynth.cli._progress.bar`` does."""
@@ -112,14 +112,20 @@ class Run:
 
     def _generate(self, writer: StageWriter, progress: Progress) -> None:
         """Simulate; patients become rows while the next ones are simulated, and wait beside for :meth:`_flatten`."""
+        from synthea_bridge.errors import ShortfallError
         from synthea_bridge.flatten import tables_in
         from synthea_bridge.generate import write_bundles
+        from synthea_bridge.prevalence import weigh
 
         shutil.rmtree(self._early, ignore_errors=True)
         self._early.mkdir()
         with tables_in(self._early, SkipLog(strict=True)) as tables:
-            writer.outcome = write_bundles(self.spec.generate, writer.folder, progress, also=tables.take).outcome
+            result = write_bundles(self.spec.generate, writer.folder, progress, also=tables.take)
+        if result.shortfall:
+            raise ShortfallError(result.shortfall)
+        writer.outcome = result.outcome
         self._rows = tables.result(str(writer.folder)).outcome
+        weigh(self._early, writer.outcome["parts"])
 
     def _flatten(self, writer: StageWriter, progress: Progress) -> None:
         from fhirsynth.cohort import split
@@ -127,7 +133,7 @@ class Run:
         from fhirsynth.schema import build_schema
         from synthea_bridge.flatten import write_tables
 
-        condition = _condition(self.spec.generate.condition)
+        condition = _condition(self.spec.generate.condition, self.spec.generate.modules)
         schema = build_schema(self.spec.generate.end_date, condition)
         if self._rows:
             for path in self._early.iterdir():
@@ -226,12 +232,12 @@ def _enough(spec: RunSpec) -> None:
         )
 
 
-def _condition(name: str | None) -> Any:
+def _condition(name: str | None, modules: Path | None = None) -> Any:
     from fhirsynth.errors import UsageError
     from fhirsynth.schema import ConditionFeature
     from synthea_bridge.conditions import find
 
     if name is None:
         raise UsageError("a run needs a condition; list them with: fhirsynth conditions")
-    found = find(name)
+    found = find(name, modules)
     return ConditionFeature(slug=found.slug, name=found.name, snomed=found.snomed, display=found.display)

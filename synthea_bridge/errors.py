@@ -9,6 +9,7 @@
     │   ├── ArtifactError       a Maven artifact is missing, altered or out of reach
     │   └── HelperError         a Java helper did not compile or ended badly
     ├── SyntheaError            Synthea itself reported a failure (carries its last lines)
+    │   └── ShortfallError      fewer patients were found than asked for; those that were are kept
     └── InputError              data that cannot be read as FHIR R4
         └── LimitError          an archive or a line is larger than what is allowed
 """
@@ -42,6 +43,10 @@ class HelperError(JvmError):
 
 class SyntheaError(BridgeError):
     """Synthea reported a failure; the message ends with its last lines."""
+
+
+class ShortfallError(SyntheaError):
+    """Fewer patients were found than asked for; those that were found are where they should be."""
 
 
 class InputError(BridgeError):

@@ -17,6 +17,7 @@ from synthea_bridge.bundles import Document, Reader
 from synthea_bridge.errors import InputError
 from synthea_bridge.files import atomic_folder, write_json
 from synthea_bridge.parquet import GROUP, TableWriter
+from synthea_bridge.prevalence import parts_of, weigh
 from synthea_bridge.progress import Progress, silent
 from synthea_bridge.references import Lookup, id_of
 from synthea_bridge.rows import ROWS, NoPatient, Row
@@ -117,7 +118,10 @@ def write_tables(source: Path, folder: Path, skips: SkipLog, progress: Progress 
     """Write the tables into a folder that exists; see :func:`flatten`."""
     with tables_in(folder, skips, progress) as tables:
         tables.read(source)
-    return tables.result(str(source))
+    result = tables.result(str(source))
+    if parts := parts_of(source):
+        weigh(folder, parts)
+    return result
 
 
 @contextmanager

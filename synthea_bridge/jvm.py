@@ -71,7 +71,7 @@ def class_path(lock: str, helper: str | None = None, progress: Progress = silent
 
 
 def compiled(helper: str, jars: Sequence[Path]) -> Path:
-    """The folder with the classes of ``HELPER``, whose sources are a folder below ``java``; compiled by ecj on first use.
+    """The folder with the classes of ``HELPER``, from its folder of sources below ``java``; compiled on first use.
 
     Raises
     ------

@@ -103,6 +103,7 @@ def patient(resource: Resource, name: str, lookup: Lookup) -> list[Row]:
             *(address.get(part) for part in ("city", "state", "postalCode", "country")),
             *_tags(resource),
             lookup.source,
+            None,  # the weight is known when all have been simulated
         )
     ]
 

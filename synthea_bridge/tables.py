@@ -130,6 +130,7 @@ PATIENTS: Final = Table(
         _text("origin", "Patient.meta.tag", "'simulated' or 'augmented' where the resource says so"),
         _text("run_id", "Patient.meta.tag"),
         _text("source", "", "the file that it was read from"),
+        Column("weight", pa.float64(), "", note="people of the natural population that one stands for, 1 on average"),
     ),
 )
 

@@ -13,8 +13,14 @@ from fhirsynth.cli._progress import bar
 
 @click.command("generate")
 @click.option("--population", type=click.IntRange(0), default=100, show_default=True, help="Living patients.")
-@click.option("--condition", help="A condition: slug, name or SNOMED CT code (see: fhirsynth conditions).")
-@click.option("--cases", type=click.IntRange(0), default=0, show_default=True, help="Living patients with it.")
+@click.option(
+    "--condition", "named", multiple=True, help="Condition (see: fhirsynth conditions), or 'C1 and C2'; repeat it."
+)
+@click.option("--cases", multiple=True, type=click.IntRange(0), help="Living patients with it; repeat it as often.")
+@click.option("--natural", is_flag=True, help="Wait for cases as they come; do not make the onset more frequent.")
+@click.option(
+    "--attempts", type=click.IntRange(1), help="People to simulate at most, for each part.  [default: 200 a case]"
+)
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of the patients.")
 @click.option("--clinician-seed", type=int, help="Seed of the clinicians.  [default: the same]")
 @click.option(
@@ -37,42 +43,72 @@ from fhirsynth.cli._progress import bar
 @click.option(
     "--tables", type=click.Path(path_type=Path, file_okay=False), help="Also fill tables here, while simulating."
 )
+@click.option("--tables-only", is_flag=True, help="Fill --out with tables, and let each Bundle go.")
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), required=True, help="Folder to write.")
 def command(
-    out: Path, tables: Path | None, settings: tuple[str, ...], resources: tuple[str, ...], **options: Any
+    out: Path,
+    tables: Path | None,
+    tables_only: bool,
+    named: tuple[str, ...],
+    cases: tuple[int, ...],
+    settings: tuple[str, ...],
+    resources: tuple[str, ...],
+    **options: Any,
 ) -> None:
     """Simulate patients with Synthea; the same parameters give the same bytes.
 
     \b
     Example:
       fhirsynth generate --population 50 --seed 7 --out generated
-      fhirsynth generate --population 20 --condition cystic-fibrosis --cases 20 --out generated
+      fhirsynth generate --population 60 --condition lupus --cases 40 --seed 7 --out generated
     """
     from pydantic import ValidationError
 
     from synthea_bridge.errors import UsageError
-    from synthea_bridge.generate import RESOURCES, GenerateSpec, generate
+    from synthea_bridge.generate import RESOURCES, Cohort, GenerateSpec, generate
 
     pairs = [setting.partition("=") for setting in settings]
     wrong = [name for name, sign, _ in pairs if not sign or not name]
     if wrong:
         raise UsageError(f"--set {wrong[0]}: write it as KEY=VALUE")
+    if len(named) != len(cases):
+        raise UsageError(
+            f"{len(named)} × --condition and {len(cases)} × --cases: give each condition its number of cases"
+        )
+    if 0 in cases:
+        raise UsageError(f"--cases 0 for {named[cases.index(0)]}: ask for at least 1, or leave the condition out")
+    if tables_only and tables is not None:
+        raise UsageError("--tables-only writes the tables to --out; leave --tables away")
+    cohorts = [Cohort(condition=condition, cases=number) for condition, number in zip(named, cases, strict=True)]
     try:
         spec = GenerateSpec(
-            resources=resources or RESOURCES, settings={name: value for name, _, value in pairs}, **options
+            cohorts=tuple(cohorts),
+            resources=resources or RESOURCES,
+            settings={name: value for name, _, value in pairs},
+            **options,
         )
     except ValidationError as error:
         first = error.errors()[0]
         raise UsageError(f"--{'-'.join(map(str, first['loc'])).replace('_', '-')}: {first['msg']}") from error
     with bar("simulate") as progress:
-        outcome = generate(spec, out, progress, tables).outcome
-    kept = outcome["kept"]
-    click.echo(
-        f"{out}: {kept['control']} patients" + (f" and {kept['case']} with {spec.condition}" if spec.cases else "")
-    )
+        outcome = generate(spec, out, progress, tables, tables_only=tables_only).outcome
+    for part in outcome["parts"]:
+        click.echo(f"{out}: {_told(part)}")
     if "mended" in outcome:
         made = outcome["mended"]
         click.echo(
             f"mended: {made['units']} units, {made['data_absent_reason']} observations without a value; added: "
             f"{made['shared_resources']} organisations, locations and practitioners that patients refer to"
         )
+
+
+def _told(part: dict[str, Any]) -> str:
+    share = part["natural_prevalence"]
+    if share is None:
+        return f"{part['kept']} patients"
+    low, high = part["natural_prevalence_95"]
+    how = f"onset × {part['onset_factor']:,.4g}" if part["onset_factor"] > 1 else "onset as it is"
+    return (
+        f"{part['kept']} with {part['name']}, from {part['simulated']:,} people ({how}); naturally {share:.3g} of the "
+        f"living have it ({low:.2g} to {high:.2g}), each stands for {part['weight']:.3g}"
+    )

@@ -51,11 +51,15 @@ def command(
     from fhirsynth.pipeline import Run, RunSpec
     from fhirsynth.workspace import Workspace
     from synthea_bridge.conditions import find
-    from synthea_bridge.generate import GenerateSpec
+    from synthea_bridge.spec import Cohort, GenerateSpec
 
     check_available(model)
     generate = GenerateSpec(
-        population=population, condition=find(condition).slug, cases=cases, seed=seed, state=state, threads=workers
+        population=population,
+        cohorts=(Cohort(condition=find(condition).slug, cases=cases),),
+        seed=seed,
+        state=state,
+        threads=workers,
     )
     spec = RunSpec(generate=generate, augment=augment, model=model, steps=steps, holdout=holdout, seed=seed)
     run = Run(spec, Workspace(out), bar, workers)

@@ -7,12 +7,15 @@ import java.io.OutputStream;
 import java.io.PrintStream;
 import java.nio.charset.StandardCharsets;
 import java.util.HashMap;
+import java.util.HashSet;
+import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import java.util.TreeMap;
 import java.util.TreeSet;
 import java.util.concurrent.ArrayBlockingQueue;
 import java.util.concurrent.BlockingQueue;
+import java.util.stream.Stream;
 import org.hl7.fhir.r4.model.Bundle;
 import org.mitre.synthea.engine.Generator;
 import org.mitre.synthea.engine.Module;
@@ -25,13 +28,15 @@ import org.mitre.synthea.world.agents.Person;
 import org.mitre.synthea.world.concepts.HealthRecord;
 
 /**
- * Simulates people and streams the living ones to standard output as frames, in the order of their index:
- * "case INDEX BYTES units=N absent=N", "control INDEX BYTES units=N absent=N" (each followed by that many bytes of a FHIR
- * Bundle, and with the number of its units and absent values that were mended) or "dead INDEX 0", "surplus INDEX 0"; at the
- * end "end INDEX 0", or "exhausted INDEX 0". Before "end" stands "shared INDEX BYTES" with a Bundle of the organisations,
- * locations and practitioners that the Bundles refer to, unless as_is=1 is given, which also leaves the Bundles as Synthea
- * makes them. Person INDEX depends on seed, stream and INDEX only. Ends when standard input ends, so that it never outlives
- * its parent.
+ * Simulates people and streams what became of them to standard output as frames, in the order of their index. Living ones who are
+ * wanted: "case INDEX BYTES units=N absent=N" (who has the condition) or "control INDEX BYTES units=N absent=N", each followed by
+ * that many bytes of a FHIR Bundle, and with the number of its units and absent values that were mended. Others, with 0 bytes:
+ * "affected" and "unaffected" (living, with the condition or without), "lost" (dead, after having had it), "dead". At the end
+ * "end INDEX 0", or "exhausted INDEX 0" when as many as may be tried were not enough. Before it stands "shared INDEX BYTES" with a
+ * Bundle of the organisations, locations and practitioners that the Bundles refer to, unless as_is=1 is given, which also leaves
+ * the Bundles as Synthea makes them. With survey=1 no Bundles are made: "control INDEX BYTES" brings a line, see {@link Survey}.
+ * The condition is given as codes=A+B|C: A and B, or C. Person INDEX depends on seed, stream and INDEX only. Ends when standard
+ * input ends, so that it never outlives its parent.
  */
 public final class Simulate {
   private record Outcome(String kind, byte[] bundle, String counts, Set<String> references) {
@@ -60,7 +65,8 @@ public final class Simulate {
   private final long seed;
   private final long stream;
   private final int years;
-  private final String code;
+  private final List<List<String>> codes; // any of these, each of which is all of its codes
+  private final boolean survey;
   private final boolean asIs;
   private final Set<String> referred = new TreeSet<>(); // conditional references in the Bundles that were kept
   private int next = 0; // the index that is simulated next
@@ -79,7 +85,12 @@ public final class Simulate {
     years = number("years");
     seed = Long.parseLong(options.get("seed"));
     stream = number("stream");
-    code = options.get("code");
+    codes =
+        Stream.of(options.getOrDefault("codes", "").split("\\|"))
+            .filter(group -> !group.isEmpty())
+            .map(group -> List.of(group.split("\\+")))
+            .toList();
+    survey = options.containsKey("survey");
     asIs = options.containsKey("as_is");
   }
 
@@ -190,7 +201,7 @@ public final class Simulate {
       failure.printStackTrace();
       Runtime.getRuntime().halt(1); // the writer may wait for frames that will not come
     }
-    if (enough() && !asIs) {
+    if (!asIs && !survey) {
       frames.put(new Frame("shared", frontier, Shared.bundle(referred), ""));
     }
     frames.put(new Frame(enough() ? "end" : "exhausted", frontier));
@@ -229,13 +240,16 @@ public final class Simulate {
     Person person = generator.createPerson(own, demographics);
     generator.updatePerson(person);
     if (!person.alive(generator.stop)) {
-      return new Outcome("dead");
+      return new Outcome(affected(person, false) ? "lost" : "dead");
     }
-    boolean affected = code != null && affected(person);
+    boolean affected = affected(person, true);
     synchronized (this) { // what is full stays full, so a Bundle that cannot be kept is not made
       if (affected ? casesKept >= cases : controlsKept >= population) {
-        return new Outcome("surplus");
+        return new Outcome(affected ? "affected" : "unaffected");
       }
+    }
+    if (survey) {
+      return new Outcome("control", Survey.line(person, generator.stop).getBytes(StandardCharsets.UTF_8), "", Set.of());
     }
     Person shown = years > 0 ? Exporter.filterForExport(person, years, generator.stop) : person;
     // FhirR4.convertToFHIRJson takes HAPI's reflective composer, which needs several times as long
@@ -249,16 +263,18 @@ public final class Simulate {
     return new Outcome(affected ? "case" : "control", text.getBytes(StandardCharsets.UTF_8), mends.counts(), references);
   }
 
-  private boolean affected(Person person) {
-    for (HealthRecord.Encounter encounter : person.record.encounters) {
-      for (HealthRecord.Entry condition : encounter.conditions) {
-        if (condition.stop == 0L || condition.stop > generator.stop) {
-          for (HealthRecord.Code c : condition.codes) {
-            if (c.code.equals(code)) {
-              return true;
-            }
+  private boolean affected(Person person, boolean still) {
+    for (List<String> group : codes) {
+      Set<String> missing = new HashSet<>(group);
+      for (HealthRecord.Encounter encounter : person.record.encounters) {
+        for (HealthRecord.Entry condition : encounter.conditions) {
+          if (!still || condition.stop == 0L || condition.stop > generator.stop) {
+            condition.codes.forEach(code -> missing.remove(code.code));
           }
         }
+      }
+      if (missing.isEmpty()) {
+        return true;
       }
     }
     return false;
@@ -276,7 +292,7 @@ public final class Simulate {
     boolean isCase = outcome.kind.equals("case");
     boolean isControl = outcome.kind.equals("control");
     if (isCase ? casesKept >= cases : isControl && controlsKept >= population) {
-      return new Frame("surplus", index);
+      return new Frame(isCase ? "affected" : "unaffected", index);
     }
     casesKept += isCase ? 1 : 0;
     controlsKept += isControl ? 1 : 0;
