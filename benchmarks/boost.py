@@ -59,10 +59,12 @@ def compared(natural: pd.DataFrame, boosted: pd.DataFrame) -> Iterator[tuple[str
     for name in both:
         column = both[name]
         also = str(name).startswith("also: ")
-        if also and column.fillna(False).astype(bool).mean() < COMMON:
+        if also:
+            column = column.astype("boolean").fillna(False).astype(bool)
+        if also and column.mean() < COMMON:
             continue
         number = not also and pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column)
-        values = column.astype("float64").to_numpy() if number else column.fillna(False).astype(str).to_numpy()
+        values = column.astype("float64").to_numpy() if number else column.astype(str).to_numpy()
         known = ~np.isnan(values) if number else np.ones(len(values), dtype=bool)
         values, side = values[known], first[known]
         if len(np.unique(values)) < 2 or side.all() or not side.any():

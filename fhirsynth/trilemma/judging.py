@@ -10,6 +10,7 @@ from fhirsynth.schema import FeatureSchema
 from fhirsynth.trilemma.fidelity import Fidelity, measure_fidelity
 from fhirsynth.trilemma.literal import set_beside
 from fhirsynth.trilemma.measure import DIMENSIONS, Cohort, Dimension, Finding, Pictures, Report, Verdict, worst
+from fhirsynth.trilemma.natural import natural_precision, natural_view
 from fhirsynth.trilemma.pictures import marginals
 from fhirsynth.trilemma.privacy import Privacy, default_sensitive, measure_privacy
 from fhirsynth.trilemma.samples import Samples, prepare
@@ -36,7 +37,8 @@ def evaluate(
     Parameters
     ----------
     train, holdout, synthetic
-        One row per patient with the schema's columns; no patient may be in both of the first two.
+        One row per patient with the schema's columns; no patient may be in both of the first two. A column ``weight``
+        in these says how many people of the natural population each stands for.
     target
         The flag that utility predicts; by default the condition of the schema.
     sensitive
@@ -81,11 +83,17 @@ def evaluate(
         sensitive=guessed,
         seed=seed,
         composition=samples.composition(),
-        measures=tuple(
-            one for parts in results.values() for one in set_beside([one for part in parts for one in part.measures])
+        measures=(
+            *(
+                one
+                for parts in results.values()
+                for one in set_beside([one for part in parts for one in part.measures])
+            ),
+            *natural_precision(train, holdout, samples, learned),
         ),
         columns=tuple(one for parts in results.values() for one in parts[2].columns),
         controls=controls,
+        natural=natural_view(train, holdout, schema),
         pictures=_pictures(samples, results, drawn),
     )
 

@@ -162,6 +162,17 @@ class Sizes(Frozen):
     synthetic_cases: int
 
 
+class Natural(Frozen):
+    """The mean of a column (of a flag: its share) in the cohort, and weighted to the natural population."""
+
+    name: str
+    title: str
+    share: bool
+    cohort: float
+    natural: float
+    n: int
+
+
 class Report(Frozen):
     """Everything that was found; :func:`fhirsynth.trilemma.report.write_report` puts it on disk."""
 
@@ -179,6 +190,7 @@ class Report(Frozen):
     measures: tuple[Measure, ...]
     columns: tuple[ColumnFidelity, ...]
     controls: tuple[Control, ...]
+    natural: tuple[Natural, ...] = ()
     pictures: Pictures = Field(repr=False)
 
     def literal(self) -> list[Measure]:
