@@ -97,7 +97,8 @@ class Run:
             made_from = {"stage": stage, "before": made_from}
             resumed = self.workspace.is_current(stage, made_from)
             if not resumed:
-                with self.workspace.stage(stage, made_from) as writer, self.bar(stage) as progress:
+                goes_on = stage == "generated"
+                with self.workspace.stage(stage, made_from, goes_on=goes_on) as writer, self.bar(stage) as progress:
                     do(writer, progress)
             yield StageReport(stage, resumed, self.workspace.manifest(stage) or {})
 

@@ -76,9 +76,15 @@ class Workspace:
         return manifest is not None and manifest.get("made_from") == fingerprint(made_from)
 
     @contextmanager
-    def stage(self, stage: str, made_from: Mapping[str, Any]) -> Iterator[StageWriter]:
-        """Write a stage: the folder appears whole, with its manifest, or not at all."""
-        with atomic_folder(self.root / stage) as folder:
+    def stage(self, stage: str, made_from: Mapping[str, Any], *, goes_on: bool = False) -> Iterator[StageWriter]:
+        """Write a stage: the folder appears whole, with its manifest, or not at all.
+
+        Parameters
+        ----------
+        goes_on
+            The stage can go on with what a kill has left of it.
+        """
+        with atomic_folder(self.root / stage, fingerprint(made_from) if goes_on else None) as folder:
             writer = StageWriter(folder)
             yield writer
             write_json(folder / MANIFEST, {"stage": stage, "made_from": fingerprint(made_from), **writer.outcome})

@@ -33,8 +33,10 @@ def atomic_file(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def atomic_folder(path: Path) -> Iterator[Path]:
+def atomic_folder(path: Path, key: str | None = None) -> Iterator[Path]:
     """Give an empty scratch folder beside ``path``; on success it takes the place of ``path``.
+
+    With a ``key``, a scratch folder that a kill has left is given as it is, if it was made with the same key.
 
     An exception (Ctrl-C too) removes the scratch folder and leaves the old one as it was. A power cut between the two
     renames leaves the old content under ``.NAME.old``, and the next write to ``path`` puts it back first.
@@ -44,11 +46,16 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     old = path.with_name(f".{path.name}.old")
     if old.exists() and not path.exists():
         old.replace(path)
-    for leftover in (scratch, old):
-        shutil.rmtree(leftover, ignore_errors=True)
-    scratch.mkdir()
+    mark = scratch / ".key"
+    shutil.rmtree(old, ignore_errors=True)
+    if key is None or not mark.exists() or mark.read_text(encoding="utf-8") != key:
+        shutil.rmtree(scratch, ignore_errors=True)
+    scratch.mkdir(exist_ok=True)
+    if key is not None:
+        mark.write_text(key, encoding="utf-8")
     try:
         yield scratch
+        mark.unlink(missing_ok=True)
         if path.exists():
             path.replace(old)
         scratch.replace(path)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import orjson
 from synthea_bridge.errors import ShortfallError, SyntheaError
 from synthea_bridge.files import atomic_folder, write_json
 from synthea_bridge.flatten import tables_in
+from synthea_bridge.journal import Frame, Journal
 from synthea_bridge.jvm import Child, class_path, launch
 from synthea_bridge.plan import Plan, plans, write_modules
 from synthea_bridge.prevalence import NATURAL, Part, bundle_name, weigh, weighed
@@ -112,6 +114,11 @@ class GenerateResult:
         } | ({} if self.spec.as_is else {"mended": mended})
 
     @property
+    def kept(self) -> int:
+        """Patients that are in the Bundles."""
+        return sum(part.kept for part in self.parts)
+
+    @property
     def shortfall(self) -> str | None:
         """What is missing and why, in one line; None when all that was asked for is there."""
         told = [part.shortfall(self.spec.end_date) for part in self.parts if part.kept < part.wanted]
@@ -139,6 +146,8 @@ def generate(
 ) -> GenerateResult:
     """Simulate into the folder ``out``: ``bundles/`` and ``manifest.json``, whole or not at all.
 
+    After a kill the same call goes on with what was simulated before.
+
     Parameters
     ----------
     tables
@@ -155,7 +164,7 @@ def generate(
         result = _tables_alone(spec, out, progress)
     else:
         with ExitStack() as stack:
-            scratch = stack.enter_context(atomic_folder(out))
+            scratch = stack.enter_context(atomic_folder(out, spec.key))
             if tables is None:
                 result = write_bundles(spec, scratch, progress)
             else:
@@ -202,7 +211,7 @@ def write_bundles(
     """
     result = GenerateResult(spec)
     if folder is not None:
-        (folder / "bundles").mkdir()
+        (folder / "bundles").mkdir(exist_ok=True)
 
     def write(name: str, bundle: bytes) -> None:
         if folder is not None:
@@ -210,15 +219,21 @@ def write_bundles(
         if also is not None:
             also(name, bundle)
 
-    for number, patient in enumerate(stream(spec, result, progress), start=1):
+    journal = Journal(folder) if folder is not None else None
+    for number, patient in enumerate(stream(spec, result, progress, journal), start=1):
         write(bundle_name(number), patient.bundle)
     if result.shared:
         write(SHARED, result.shared_bundle())
+    if journal is not None:
+        journal.close()
     return result
 
 
 def stream(
-    spec: GenerateSpec, result: GenerateResult | None = None, progress: Progress = silent
+    spec: GenerateSpec,
+    result: GenerateResult | None = None,
+    progress: Progress = silent,
+    journal: Journal | None = None,
 ) -> Iterator[SimulatedPatient]:
     """The patients of ``spec`` as they are simulated, in an order that does not depend on the threads.
 
@@ -236,30 +251,49 @@ def stream(
     for plan in plans(spec, synthea_jar()):
         part = Part(plan.name, plan.wanted, plan.factor)
         result.parts.append(part)
-        for patient in _simulate(spec, plan, part, result):
+        for patient in _simulate(spec, plan, part, result, journal):
             counts = result.counts
             progress(counts["control"] + counts["case"], total, f"{sum(counts.values())} simulated")
             yield patient
 
 
-def _simulate(spec: GenerateSpec, plan: Plan, part: Part, result: GenerateResult) -> Iterator[SimulatedPatient]:
-    jars = class_path("synthea", "Simulate")
+def _simulate(
+    spec: GenerateSpec, plan: Plan, part: Part, result: GenerateResult, journal: Journal | None
+) -> Iterator[SimulatedPatient]:
+    """The patients of one simulation: first those that the journal knows, then what Synthea goes on with."""
     kind = KEPT[plan.number > 0]
-    with (
-        arguments(spec, plan) as given,
-        launch("Simulate", jars, given, spec.heap, flags=_FLAGS) as child,
-    ):
-        for word, index, bundle, mends in frames(child):
-            if word == "shared":
-                result.share(bundle)
-            elif word not in ENDS:
-                part.counts[word] += 1
-                if word == kind:
-                    result.mends.update(mends)
-                    yield SimulatedPatient(word, index, bundle)
+    known = journal.past(plan.number) if journal is not None else []
+    told: Iterator[Frame] = journal.frames(plan.number, kind, result.kept) if journal is not None else iter(())
+    if not (known and known[-1].word in ENDS):
+        told = chain(told, _synthea(spec, plan, journal))
+    for number, (word, index, bundle, mends) in enumerate(told):
+        if word == "shared":
+            result.share(bundle)
+        elif word not in ENDS:
+            part.counts[word] += 1
+            if word == kind:
+                result.mends.update(mends)
+                yield SimulatedPatient(word, index, bundle)
+        if journal is not None and number >= len(known):
+            journal.add(plan.number, (word, index, bundle, mends))
 
 
-def frames(child: Child) -> Iterator[tuple[str, int, bytes, dict[str, int]]]:
+def _synthea(spec: GenerateSpec, plan: Plan, journal: Journal | None) -> Iterator[Frame]:
+    """What the helper says, from where the journal ends."""
+    more: dict[str, Any] = {}
+    jars = class_path("synthea", "Simulate")
+    with ExitStack() as stack:
+        if journal is not None and (known := journal.past(plan.number)):
+            kept = sum(note.word in KEPT for note in known)
+            file = stack.enter_context(journal.references(plan.number))
+            wanted = "cases" if plan.number else "population"
+            more = {"start": known[-1].index + 1, wanted: plan.wanted - kept, "references": file}
+        given = stack.enter_context(arguments(spec, plan, **more))
+        child = stack.enter_context(launch("Simulate", jars, given, spec.heap, flags=_FLAGS))
+        yield from frames(child)
+
+
+def frames(child: Child) -> Iterator[Frame]:
     """What the helper ``Simulate`` says, see there: kind, index, bytes and counts.
 
     Raises

@@ -107,6 +107,11 @@ class GenerateSpec(BaseModel):
         return self
 
     @property
+    def key(self) -> str:
+        """A text that is the same for specs with the same result."""
+        return self.model_dump_json(exclude={"threads", "heap"})
+
+    @property
     def condition(self) -> str | None:
         """The condition of the first cohort."""
         return self.cohorts[0].condition if self.cohorts else None

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections import Counter
+from contextlib import suppress
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -282,6 +285,43 @@ def test_two_cohorts_exactly_and_twice_the_same(tmp_path: Path) -> None:
     numbered = patients["source"].str.extract(r"(\d+)")[0].astype(int)
     assert set(patients.loc[numbered.between(5, 7), "patient_id"]) == holders["200936003"]
     assert set(patients.loc[numbered >= 8, "patient_id"]) == holders["363732003"]
+
+
+@pytest.mark.slow
+def test_after_a_kill_it_goes_on_where_it_was(tmp_path: Path) -> None:
+    from synthea_bridge.generate import generate
+
+    spec = GenerateSpec(population=6, cohorts=(Cohort(condition="lupus", cases=4),), seed=3)
+    generate(spec, tmp_path / "whole", tables=tmp_path / "whole-tables")
+    code = (
+        "import sys, pathlib\n"
+        "from synthea_bridge.generate import GenerateSpec, generate\n"
+        "out = pathlib.Path(sys.argv[2])\ngenerate(GenerateSpec.model_validate_json(sys.argv[1]), out)"
+    )
+    journal = tmp_path / ".killed.part" / ".journal.ndjson"
+    for kept in (2, 8):
+        child = subprocess.Popen([sys.executable, "-c", code, spec.model_dump_json(), str(tmp_path / "killed")])
+        while child.poll() is None and (not journal.exists() or _kept(journal) < kept):
+            with suppress(subprocess.TimeoutExpired):
+                child.wait(0.01)
+        child.kill()
+        child.wait()
+        assert _kept(journal) >= kept
+    generate(spec, tmp_path / "killed", tables=tmp_path / "tables")
+    for name in ("whole", "killed"):
+        assert not list((tmp_path / name).glob(".*"))
+    whole, killed = (
+        {path.relative_to(tmp_path / name): path.read_bytes() for path in (tmp_path / name).rglob("*.json")}
+        for name in ("whole", "killed")
+    )
+    assert whole == killed
+    for table in ("patients", "observations"):
+        frames = [pd.read_parquet(tmp_path / name / f"{table}.parquet") for name in ("whole-tables", "tables")]
+        pd.testing.assert_frame_equal(*frames)
+
+
+def _kept(journal: Path) -> int:
+    return sum(b'"control"' in line or b'"case"' in line for line in journal.read_bytes().splitlines())
 
 
 @pytest.mark.slow

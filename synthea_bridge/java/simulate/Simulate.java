@@ -6,6 +6,8 @@ import java.io.IOException;
 import java.io.OutputStream;
 import java.io.PrintStream;
 import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
 import java.util.HashMap;
 import java.util.HashSet;
 import java.util.List;
@@ -69,13 +71,13 @@ public final class Simulate {
   private final boolean survey;
   private final boolean asIs;
   private final Set<String> referred = new TreeSet<>(); // conditional references in the Bundles that were kept
-  private int next = 0; // the index that is simulated next
-  private int frontier = 0; // the index that is written next
+  private int next; // the index that is simulated next
+  private int frontier; // the index that is written next
   private int controlsKept = 0;
   private int casesKept = 0;
   private Throwable failure = null;
 
-  private Simulate(Map<String, String> options, Generator generator, OutputStream out) {
+  private Simulate(Map<String, String> options, Generator generator, OutputStream out) throws IOException {
     this.options = options;
     this.generator = generator;
     this.out = out;
@@ -91,6 +93,10 @@ public final class Simulate {
             .map(group -> List.of(group.split("\\+")))
             .toList();
     survey = options.containsKey("survey");
+    next = frontier = Integer.parseInt(options.getOrDefault("start", "0"));
+    if (options.containsKey("references")) { // those of the Bundles that were kept before
+      Files.readAllLines(Path.of(options.get("references"))).forEach(referred::add);
+    }
     asIs = options.containsKey("as_is");
   }
 
