@@ -92,6 +92,18 @@ def read_catalogue(modules: Mapping[str, Module]) -> list[Condition]:
     return sorted((_distinct(condition, slugs) for condition in made), key=lambda condition: condition.slug)
 
 
+def built_in(code: str, display: str) -> Condition:
+    """A condition that no module brings about, but Synthea's own code."""
+    name, slug = _named(display)
+    return Condition(slug, name, code, display, {}, "synthea", note="Synthea's own code brings it about, not a module")
+
+
+def _named(display: str) -> tuple[str, str]:
+    """Name and slug of what is displayed."""
+    name = _KIND.sub("", display).strip()
+    return name, re.sub(r"[^a-z0-9]+", "-", name.lower().replace("'", "")).strip("-")
+
+
 def _own(onsets: Mapping[str, list[str]], modules: Mapping[str, Module]) -> Mapping[str, list[str]]:
     synthea = {path: states for path, states in onsets.items() if modules[path].origin == "synthea"}
     return synthea or onsets
@@ -101,7 +113,7 @@ def _condition(
     code: str, onsets: Mapping[str, list[str]], displays: Counter[str], modules: Mapping[str, Module]
 ) -> Condition:
     display = min(displays, key=lambda text: (-displays[text], len(text), text))
-    name = _KIND.sub("", display).strip()
+    name, slug = _named(display)
     plans = [boost_of(modules[path], states) for path, states in onsets.items()]
     reasons = [plan.reason for plan in plans if isinstance(plan, NoBoost)]
     boosts = [plan for plan in plans if isinstance(plan, Boost)]
@@ -109,7 +121,7 @@ def _condition(
     known = [one for one in walked if one is not None]
     whole = len(onsets) == 1 and len(known) == 1
     return Condition(
-        slug=re.sub(r"[^a-z0-9]+", "-", name.lower().replace("'", "")).strip("-"),
+        slug=slug,
         name=name,
         snomed=code,
         display=display,
@@ -228,7 +240,7 @@ def boosts(conditions: Iterable[Condition], modules: Mapping[str, Module]) -> tu
     for condition in sorted(conditions, key=lambda one: -(one.boost or 1)):
         made = [boost_of(modules[path], states) for path, states in condition.onsets.items()]
         usable = [plan for plan in made if isinstance(plan, Boost)]
-        if len(usable) == len(made) and not plans.keys() & condition.onsets.keys():
+        if usable and len(usable) == len(made) and not plans.keys() & condition.onsets.keys():
             factor = min(plan.factor for plan in usable)
             total *= factor
             plans |= {plan.module: Boost(plan.module, plan.decisions, factor, plan.repeated) for plan in usable}

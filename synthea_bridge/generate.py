@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time
 from itertools import chain
@@ -219,13 +219,14 @@ def write_bundles(
         if also is not None:
             also(name, bundle)
 
-    journal = Journal(folder) if folder is not None else None
-    for number, patient in enumerate(stream(spec, result, progress, journal), start=1):
-        write(bundle_name(number), patient.bundle)
-    if result.shared:
-        write(SHARED, result.shared_bundle())
-    if journal is not None:
-        journal.close()
+    with ExitStack() as stack:
+        journal = stack.enter_context(closing(Journal(folder))) if folder is not None else None
+        for number, patient in enumerate(stream(spec, result, progress, journal), start=1):
+            write(bundle_name(number), patient.bundle)
+        if result.shared:
+            write(SHARED, result.shared_bundle())
+        if journal is not None:
+            journal.remove()
     return result
 
 

@@ -93,8 +93,12 @@ class Journal:
             file.unlink(missing_ok=True)
 
     def close(self) -> None:
-        """Remove what only a simulation that is not done needs."""
+        """Let go of the file."""
         self._handle.close()
+
+    def remove(self) -> None:
+        """Remove what only a simulation that is not done needs."""
+        self.close()
         for path in (self._path, *self._folder.glob(".shared-*.json")):
             path.unlink(missing_ok=True)
 

@@ -87,7 +87,7 @@ def _possible(conditions: tuple[Condition, ...], spec: GenerateSpec, modules: Ma
     for condition in conditions:
         if spec.gender is not None:
             shares = [risk(modules[path], states, spec.gender) for path, states in condition.onsets.items()]
-            if all(share == 0 for share in shares):
+            if shares and all(share == 0 for share in shares):
                 raise UsageError(
                     f"--gender {spec.gender} and {condition.slug} exclude each other; leave one of them out"
                 )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import quantiles
@@ -16,7 +16,7 @@ from typing import Final
 
 import orjson
 
-from synthea_bridge.conditions import CATALOGUE, Condition, catalogue, read_catalogue
+from synthea_bridge.conditions import CATALOGUE, Condition, built_in, catalogue, read_catalogue
 from synthea_bridge.generate import SYNTHEA_VERSION, arguments, frames, synthea_jar
 from synthea_bridge.gmf import modules_in
 from synthea_bridge.jvm import class_path, launch
@@ -32,6 +32,7 @@ ENOUGH: Final = 10
 class Count:
     """People with one condition: how many have it now, and the ages at which all began who ever had it."""
 
+    display: str = ""
     active: int = 0
     onsets: list[float] = field(default_factory=list)
 
@@ -45,17 +46,13 @@ def survey(people: int, seed: int = 20260101) -> dict[str, Count]:
         arguments(spec, plan, survey=1) as given,
         launch("Simulate", class_path("synthea", "Simulate"), given, spec.heap) as child,
     ):
-        for code, onset, active in _conditions(line for word, _, line, _ in frames(child) if word == "control"):
-            found[code].active += active
-            found[code].onsets.append(onset)
+        for word, _, lines, _ in frames(child):
+            for line in lines.decode().splitlines() if word == "control" else ():
+                code, onset, active, display = line.split("\t")
+                found[code].display = found[code].display or display
+                found[code].active += active == "1"
+                found[code].onsets.append(float(onset))
     return found
-
-
-def _conditions(lines: Iterator[bytes]) -> Iterator[tuple[str, float, bool]]:
-    for line in lines:
-        for one in line.decode().split()[3:]:
-            code, onset, active = one.split(":")
-            yield code, float(onset), active == "1"
 
 
 def surveyed(condition: Condition, counts: Mapping[str, Count], people: int) -> Condition:
@@ -84,11 +81,14 @@ def main(given: Sequence[str]) -> None:
     conditions = read_catalogue(modules_in(synthea_jar()))
     if people:
         counts = survey(people)
-        made = [surveyed(condition, counts, people) for condition in conditions]
+        told = {condition.snomed for condition in conditions}
+        others = [built_in(code, count.display) for code, count in sorted(counts.items()) if code not in told]
+        made = [surveyed(condition, counts, people) for condition in [*conditions, *others]]
     else:
         people = orjson.loads(file.read_bytes())["people"]
         known = {condition.snomed: condition for condition in catalogue()}
         made = [kept(condition, known) for condition in conditions]
+        made += [condition for condition in known.values() if not condition.onsets]
     values = {"synthea": SYNTHEA_VERSION, "people": people, "conditions": [one.as_json for one in made]}
     file.write_bytes(orjson.dumps(values, option=orjson.OPT_INDENT_2) + b"\n")
 

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from fhirsynth.cli import cli, main
 from synthea_bridge.boost import Boost, NoBoost, boost_of, boosted
-from synthea_bridge.conditions import boosts, catalogue, find, find_all, read_catalogue
+from synthea_bridge.conditions import boosts, built_in, catalogue, find, find_all, read_catalogue
 from synthea_bridge.errors import InputError, ShortfallError, UsageError
 from synthea_bridge.gmf import Module, modules_in
 from synthea_bridge.prevalence import Part, weighed
@@ -171,6 +171,7 @@ def test_the_catalogue_says_how_it_knows() -> None:
     assert fibrosis.boost == pytest.approx(3000, rel=1e-3)
     assert known["diabetes-mellitus-type-2"].boost is None
     assert known["diabetes-mellitus-type-2"].note
+    assert "own code" in built_in("1", "Made-up fever (disorder)").note
     assert {"addisons-disease", "classical-phenylketonuria", "myasthenia-gravis"} <= known.keys()
 
 
@@ -249,7 +250,16 @@ def test_the_kept_catalogue_is_what_the_modules_say() -> None:
             before.onsets,
             before.boost,
         )
-    assert not kept
+    assert all(not condition.onsets and condition.note for condition in kept.values())
+
+
+@pytest.mark.slow
+def test_a_gender_that_cannot_have_it_is_refused(tmp_path: Path) -> None:
+    from synthea_bridge.generate import generate
+
+    cohort = Cohort(condition="male-infertility-due-to-cystic-fibrosis", cases=3)
+    with pytest.raises(UsageError, match="exclude each other"):
+        generate(GenerateSpec(population=0, cohorts=(cohort,), gender="F"), tmp_path / "out")
 
 
 @pytest.mark.slow

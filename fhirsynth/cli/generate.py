@@ -44,7 +44,13 @@ from fhirsynth.cli._progress import bar
     "--tables", type=click.Path(path_type=Path, file_okay=False), help="Also fill tables here, while simulating."
 )
 @click.option("--tables-only", is_flag=True, help="Fill --out with tables, and let each Bundle go.")
-@click.option("--out", type=click.Path(path_type=Path, file_okay=False), required=True, help="Folder to write.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    default="generated",
+    show_default=True,
+    help="Folder to write.",
+)
 def command(
     out: Path,
     tables: Path | None,
