@@ -250,7 +250,7 @@ def stream(
     result = result if result is not None else GenerateResult(spec)
     total = spec.population + spec.cases
     for plan in plans(spec, synthea_jar()):
-        part = Part(plan.name, plan.wanted, plan.factor)
+        part = Part(plan.name, plan.wanted, plan.factor, plan.repeated)
         result.parts.append(part)
         for patient in _simulate(spec, plan, part, result, journal):
             counts = result.counts

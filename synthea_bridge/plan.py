@@ -35,6 +35,8 @@ class Plan:
         Definitions of modules that are not Synthea's own or take their place, by path.
     factor
         By how much the onset is more frequent; 1 where it is as it is.
+    repeated
+        Whether it is decided again and again, so that the factor holds only about.
     """
 
     number: int
@@ -43,6 +45,7 @@ class Plan:
     codes: str
     modules: Mapping[str, Mapping[str, Any]]
     factor: float = 1.0
+    repeated: bool = False
 
 
 def plans(spec: GenerateSpec, jar: Path) -> Iterator[Plan]:
@@ -70,7 +73,8 @@ def plans(spec: GenerateSpec, jar: Path) -> Iterator[Plan]:
         chosen, factor = ([], 1.0) if spec.natural else boosts(conditions, modules)
         changed = {one.module: boosted(modules[one.module], one, one.factor) for one in chosen}
         name = " and ".join(one.slug for one in conditions)
-        yield Plan(number, name, cohort.cases, codes[number - 1], {**more, **changed}, factor)
+        repeated = any(one.repeated for one in chosen)
+        yield Plan(number, name, cohort.cases, codes[number - 1], {**more, **changed}, factor, repeated)
 
 
 def _more(asked: list[tuple[Condition, ...]], modules: Mapping[str, Module]) -> dict[str, Mapping[str, Any]]:

@@ -32,11 +32,22 @@ def bundle_name(number: int) -> str:
 
 @dataclass(slots=True)
 class Part:
-    """What became of the people of one simulation: ``counts`` by kind, see ``Simulate.java``."""
+    """What became of the people of one simulation.
+
+    Parameters
+    ----------
+    name, wanted
+        What it is called, and how many living patients were asked for.
+    factor, approximate
+        By how much the onset was more frequent, and whether that holds only about.
+    counts
+        People by kind, see ``Simulate.java``.
+    """
 
     name: str
     wanted: int
     factor: float = 1.0
+    approximate: bool = False
     counts: Counter[str] = field(default_factory=Counter)
 
     @property
@@ -90,6 +101,7 @@ def weighed(parts: Sequence[Part]) -> list[dict[str, Any]]:
                 "let_go": {kind: part.counts[kind] for kind in ("dead", "lost", "affected", "unaffected")},
                 "onset_factor": part.factor,
                 "natural_prevalence": share,
+                "approximate": part.approximate,
                 "natural_prevalence_95": None if not share else _interval(share, part.kept),
                 "first": first,
                 "last": first + part.kept - 1,

@@ -193,8 +193,8 @@ def test_the_users_modules_are_read_and_wrong_ones_named(tmp_path: Path) -> None
 
 
 def test_weights_restore_prevalence() -> None:
-    controls = Part("control", 60, 1.0, Counter(control=60, dead=10))
-    cases = Part("lupus", 40, 2000.0, Counter(case=40, lost=5, dead=20, unaffected=135))
+    controls = Part("control", 60, 1.0, counts=Counter(control=60, dead=10))
+    cases = Part("lupus", 40, 2000.0, counts=Counter(case=40, lost=5, dead=20, unaffected=135))
     made = weighed([controls, cases])
     share = 40 / 200 / 2000 / (60 / 70)
     assert made[1]["natural_prevalence"] == pytest.approx(share)
@@ -205,9 +205,9 @@ def test_weights_restore_prevalence() -> None:
 
 
 def test_a_shortfall_says_why() -> None:
-    dead = Part("x", 5, 100.0, Counter(lost=7, dead=3))
+    dead = Part("x", 5, 100.0, counts=Counter(lost=7, dead=3))
     assert "all 7 who had it had died by 2026-01-01" in dead.shortfall(date(2026, 1, 1))
-    few = Part("x", 5, 1.0, Counter(case=1, unaffected=999))
+    few = Part("x", 5, 1.0, counts=Counter(case=1, unaffected=999))
     assert "cannot be made more frequent" in few.shortfall(date(2026, 1, 1))
 
 

@@ -114,7 +114,8 @@ def _told(part: dict[str, Any]) -> str:
         return f"{part['kept']} patients"
     low, high = part["natural_prevalence_95"]
     how = f"onset × {part['onset_factor']:,.4g}" if part["onset_factor"] > 1 else "onset as it is"
+    about = "about " if part["approximate"] else ""
     return (
-        f"{part['kept']} with {part['name']}, from {part['simulated']:,} people ({how}); naturally {share:.3g} of the "
-        f"living have it ({low:.2g} to {high:.2g}), each stands for {part['weight']:.3g}"
+        f"{part['kept']} with {part['name']}, from {part['simulated']:,} people ({how}); naturally {about}{share:.3g} "
+        f"of the living have it ({low:.2g} to {high:.2g}), each stands for {part['weight']:.3g}"
     )
