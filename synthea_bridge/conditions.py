@@ -92,12 +92,6 @@ def read_catalogue(modules: Mapping[str, Module]) -> list[Condition]:
     return sorted((_distinct(condition, slugs) for condition in made), key=lambda condition: condition.slug)
 
 
-def built_in(code: str, display: str) -> Condition:
-    """A condition that no module brings about, but Synthea's own code."""
-    name, slug = _named(display)
-    return Condition(slug, name, code, display, {}, "synthea", note="Synthea's own code brings it about, not a module")
-
-
 def _named(display: str) -> tuple[str, str]:
     """Name and slug of what is displayed."""
     name = _KIND.sub("", display).strip()

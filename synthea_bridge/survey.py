@@ -16,7 +16,7 @@ from typing import Final
 
 import orjson
 
-from synthea_bridge.conditions import CATALOGUE, Condition, built_in, catalogue, read_catalogue
+from synthea_bridge.conditions import CATALOGUE, Condition, catalogue, read_catalogue
 from synthea_bridge.generate import SYNTHEA_VERSION, arguments, frames, synthea_jar
 from synthea_bridge.gmf import modules_in
 from synthea_bridge.jvm import class_path, launch
@@ -32,7 +32,6 @@ ENOUGH: Final = 10
 class Count:
     """People with one condition: how many have it now, and the ages at which all began who ever had it."""
 
-    display: str = ""
     active: int = 0
     onsets: list[float] = field(default_factory=list)
 
@@ -48,8 +47,7 @@ def survey(people: int, seed: int = 20260101) -> dict[str, Count]:
     ):
         for word, _, lines, _ in frames(child):
             for line in lines.decode().splitlines() if word == "control" else ():
-                code, onset, active, display = line.split("\t")
-                found[code].display = found[code].display or display
+                code, onset, active = line.split()
                 found[code].active += active == "1"
                 found[code].onsets.append(float(onset))
     return found
@@ -69,9 +67,12 @@ def surveyed(condition: Condition, counts: Mapping[str, Count], people: int) -> 
 def kept(condition: Condition, known: Mapping[str, Condition]) -> Condition:
     """A condition with what an earlier survey says of it."""
     before = known.get(condition.snomed)
-    if before is None or before.prevalence_by != "survey":
+    if before is None:
         return condition
-    return replace(condition, prevalence=before.prevalence, prevalence_by="survey", onset_age=before.onset_age)
+    condition = replace(condition, onset_age=before.onset_age or condition.onset_age)
+    if before.prevalence_by != "survey":
+        return condition
+    return replace(condition, prevalence=before.prevalence, prevalence_by="survey")
 
 
 def main(given: Sequence[str]) -> None:
@@ -81,14 +82,11 @@ def main(given: Sequence[str]) -> None:
     conditions = read_catalogue(modules_in(synthea_jar()))
     if people:
         counts = survey(people)
-        told = {condition.snomed for condition in conditions}
-        others = [built_in(code, count.display) for code, count in sorted(counts.items()) if code not in told]
-        made = [surveyed(condition, counts, people) for condition in [*conditions, *others]]
+        made = [surveyed(condition, counts, people) for condition in conditions]
     else:
         people = orjson.loads(file.read_bytes())["people"]
         known = {condition.snomed: condition for condition in catalogue()}
         made = [kept(condition, known) for condition in conditions]
-        made += [condition for condition in known.values() if not condition.onsets]
     values = {"synthea": SYNTHEA_VERSION, "people": people, "conditions": [one.as_json for one in made]}
     file.write_bytes(orjson.dumps(values, option=orjson.OPT_INDENT_2) + b"\n")
 

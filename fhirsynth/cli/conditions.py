@@ -20,8 +20,8 @@ def command(search: str, modules: Path | None, as_json: bool) -> None:
     """List the conditions whose name, module or SNOMED CT code contains SEARCH.
 
     Prevalence is that of the living, counted in a survey of simulated people, or (~) the share who ever get it by
-    the probabilities in its module; onset is the middle half of the ages at which it begins, or (~) the span that
-    the module allows; boost is how much more frequent it can be made.
+    the probabilities in its module; onset is the middle half of the ages at which it begins, or the span that the
+    module allows; boost is how much more frequent it can be made.
 
     \b
     Example:
