@@ -106,7 +106,7 @@ def _cuts(
     module: Module, goals: frozenset[str], decisions: Mapping[str, frozenset[str]]
 ) -> Iterable[dict[str, frozenset[str]]]:
     """Sets of decisions that every way to the onset passes exactly once."""
-    initial = next(name for name, state in module.states.items() if state["type"] == "Initial")
+    initial = module.initial
     for name, toward in decisions.items():
         if name == initial or initial not in module.reaching(goals, without=name):
             yield {name: toward}

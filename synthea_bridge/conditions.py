@@ -11,7 +11,7 @@ import difflib
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from importlib import resources
 from pathlib import Path
@@ -92,10 +92,8 @@ def read_catalogue(modules: Mapping[str, Module]) -> list[Condition]:
     return sorted((_distinct(condition, slugs) for condition in made), key=lambda condition: condition.slug)
 
 
-def _named(display: str) -> tuple[str, str]:
-    """Name and slug of what is displayed."""
-    name = _KIND.sub("", display).strip()
-    return name, re.sub(r"[^a-z0-9]+", "-", name.lower().replace("'", "")).strip("-")
+def _slug(name: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", name.lower().replace("'", "")).strip("-")
 
 
 def _own(onsets: Mapping[str, list[str]], modules: Mapping[str, Module]) -> Mapping[str, list[str]]:
@@ -107,7 +105,7 @@ def _condition(
     code: str, onsets: Mapping[str, list[str]], displays: Counter[str], modules: Mapping[str, Module]
 ) -> Condition:
     display = min(displays, key=lambda text: (-displays[text], len(text), text))
-    name, slug = _named(display)
+    name = _KIND.sub("", display).strip()
     plans = [boost_of(modules[path], states) for path, states in onsets.items()]
     reasons = [plan.reason for plan in plans if isinstance(plan, NoBoost)]
     boosts = [plan for plan in plans if isinstance(plan, Boost)]
@@ -115,7 +113,7 @@ def _condition(
     known = [one for one in walked if one is not None]
     whole = len(onsets) == 1 and len(known) == 1
     return Condition(
-        slug=slug,
+        slug=_slug(name),
         name=name,
         snomed=code,
         display=display,
@@ -132,11 +130,7 @@ def _condition(
 def _distinct(condition: Condition, slugs: Counter[str]) -> Condition:
     if slugs[condition.slug] == 1:
         return condition
-    return Condition(**{**_fields(condition), "slug": f"{condition.slug}-{condition.snomed}"})
-
-
-def _fields(condition: Condition) -> dict[str, Any]:
-    return {name: getattr(condition, name) for name in Condition.__slots__}
+    return replace(condition, slug=f"{condition.slug}-{condition.snomed}")
 
 
 @lru_cache(maxsize=4)
@@ -176,7 +170,7 @@ def find(name: str, modules: Path | None = None) -> Condition:
         When there is none, with the nearest names, or when there are several.
     """
     known = catalogue(modules)
-    wanted = re.sub(r"[^a-z0-9]+", "-", name.strip().lower().replace("'", "")).strip("-")
+    wanted = _slug(name)
     for condition in known:
         if wanted in (condition.slug, condition.snomed):
             return condition

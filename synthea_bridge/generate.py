@@ -20,7 +20,7 @@ from synthea_bridge.flatten import tables_in
 from synthea_bridge.journal import Frame, Journal
 from synthea_bridge.jvm import Child, class_path, launch
 from synthea_bridge.plan import Plan, plans, write_modules
-from synthea_bridge.prevalence import NATURAL, Part, bundle_name, weigh, weighed
+from synthea_bridge.prevalence import LET_GO, NATURAL, Part, bundle_name, weigh, weighed
 from synthea_bridge.progress import Progress, silent
 from synthea_bridge.skips import SkipLog
 from synthea_bridge.spec import RESOURCES, Cohort, GenerateSpec
@@ -40,7 +40,6 @@ SYNTHEA_VERSION = "3.3.0"
 SHARED = "bundles/shared.json"
 """The Bundle of the organisations, locations and practitioners that patients refer to."""
 KEPT = ("control", "case")
-LET_GO = ("dead", "lost", "affected", "unaffected")
 ENDS = ("end", "exhausted")
 ATTEMPTS_PER_CASE, ATTEMPTS_AT_LEAST = 200, 1000
 """How many people may be simulated for each patient asked for: a condition that needs more is out of reach here."""

@@ -54,6 +54,11 @@ class Module:
         return states
 
     @cached_property
+    def initial(self) -> str:
+        """The state in which everybody begins."""
+        return next(name for name, state in self.states.items() if state["type"] == "Initial")
+
+    @cached_property
     def branches(self) -> dict[str, list[Branch]]:
         """The ways out of each state."""
         return {name: list(_branches(state)) for name, state in self.states.items()}

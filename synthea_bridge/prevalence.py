@@ -22,6 +22,8 @@ import pyarrow.parquet as pq
 
 NATURAL: Final = "people alive at the end date, as Synthea's demographics and modules have them"
 CONTROL: Final = "control"
+LET_GO: Final = ("dead", "lost", "affected", "unaffected")
+"""Kinds of people who are simulated and not kept, as ``Simulate.java`` names them."""
 Z95: Final = 1.96
 
 
@@ -98,7 +100,7 @@ def weighed(parts: Sequence[Part]) -> list[dict[str, Any]]:
                 "wanted": part.wanted,
                 "kept": part.kept,
                 "simulated": part.tried,
-                "let_go": {kind: part.counts[kind] for kind in ("dead", "lost", "affected", "unaffected")},
+                "let_go": {kind: part.counts[kind] for kind in LET_GO},
                 "onset_factor": part.factor,
                 "natural_prevalence": share,
                 "approximate": part.approximate,

@@ -33,10 +33,12 @@ def risk(module: Module, onsets: Iterable[str], only: str | None = None) -> floa
     """
     goals = set(onsets)
     reaching = module.reaching(goals)
-    initial = next(name for name, state in module.states.items() if state["type"] == "Initial")
     try:
         return sum(
-            one[1] * two[1] * three[1] * _risk(module, initial, goals, reaching, _who(one[0], two[0], three[0]), {})
+            one[1]
+            * two[1]
+            * three[1]
+            * _risk(module, module.initial, goals, reaching, _who(one[0], two[0], three[0]), {})
             for one in ({only: 1.0} if only else GENDERS).items()
             for two in RACES.items()
             for three in ETHNICITIES.items()
@@ -115,9 +117,8 @@ def onset_years(module: Module, onsets: Iterable[str]) -> tuple[float, float] | 
     """The earliest and latest age at onset by the delays before it, in years; None if anything else is waited for."""
     goals = set(onsets)
     reaching = module.reaching(goals)
-    initial = next(name for name, state in module.states.items() if state["type"] == "Initial")
     try:
-        return _delay(module, initial, goals, reaching, set())
+        return _delay(module, module.initial, goals, reaching, set())
     except _Unknown:
         return None
 
