@@ -1,8 +1,12 @@
-"""The stages in order: Synthea → tables → synthetic rows → Bundles → report, each resumed when it is already there."""
+"""The stages in order: Synthea → tables → synthetic rows → Bundles → report, each resumed when it is already there.
+
+Where an oracle is asked for, a second population is simulated after the tables: what a perfect generator would make.
+"""
 
 from __future__ import annotations
 
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -38,6 +42,10 @@ class RunSpec(BaseModel):
         Share of the simulated patients that the generator never sees.
     seed
         Of everything after the simulation.
+    oracle
+        Simulate the same population again with another seed, and judge the synthetic rows beside it.
+    uplift
+        Measure whether adding the synthetic cases to the real ones helps.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -48,10 +56,22 @@ class RunSpec(BaseModel):
     steps: int | None = Field(default=None, gt=0)
     holdout: float = Field(default=0.4, gt=0, lt=1)
     seed: int = 0
+    oracle: bool = False
+    uplift: bool = False
 
     def parameters(self) -> dict[str, Any]:
-        """The parameters and our version, as JSON values, for manifests."""
-        return {"fhirsynth": __version__, **self.model_dump(mode="json", exclude={"generate": {"threads", "heap"}})}
+        """The parameters and our version, as JSON values, for manifests.
+
+        What is not asked for is not named, so that a run of before it could be asked for goes on and keeps its id.
+        """
+        said = self.model_dump(mode="json", exclude={"generate": {"threads", "heap"}})
+        asked = {name: value for name, value in said.items() if value is not False}
+        return {"fhirsynth": __version__, **asked}
+
+    @property
+    def fresh(self) -> GenerateSpec:
+        """The simulation of the oracle: all as in ``generate``, but for the seed."""
+        return self.generate.model_copy(update={"seed": derive(self.seed, "oracle")})
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +108,7 @@ class Run:
         work = (
             ("generated", self._generate),
             ("tables", self._flatten),
+            *([("oracle", self._draw_again)] if self.spec.oracle else []),
             ("synthetic", self._augment),
             ("bundles", self._assemble),
             ("ndjson", self._export),
@@ -113,20 +134,9 @@ class Run:
 
     def _generate(self, writer: StageWriter, progress: Progress) -> None:
         """Simulate; patients become rows while the next ones are simulated, and wait beside for :meth:`_flatten`."""
-        from synthea_bridge.errors import ShortfallError
-        from synthea_bridge.flatten import tables_in
-        from synthea_bridge.generate import write_bundles
-        from synthea_bridge.prevalence import weigh
-
         shutil.rmtree(self._early, ignore_errors=True)
         self._early.mkdir()
-        with tables_in(self._early, SkipLog(strict=True)) as tables:
-            result = write_bundles(self.spec.generate, writer.folder, progress, also=tables.take)
-        if result.shortfall:
-            raise ShortfallError(result.shortfall)
-        writer.outcome = result.outcome
-        self._rows = tables.result(str(writer.folder)).outcome
-        weigh(self._early, writer.outcome["parts"])
+        writer.outcome, self._rows = _simulate(self.spec.generate, self._early, progress, bundles=writer.folder)
 
     def _flatten(self, writer: StageWriter, progress: Progress) -> None:
         from fhirsynth.cohort import split
@@ -151,6 +161,17 @@ class Run:
         for name, part in (("train", parts.train), ("holdout", parts.holdout)):
             part.to_parquet(writer.folder / f"{name}.parquet", index=False)
             writer.outcome[name] = {"patients": len(part), "cases": int(part[condition.column].sum())}
+
+    def _draw_again(self, writer: StageWriter, progress: Progress) -> None:
+        """Simulate the same population with another seed, as tables and features alone."""
+        from fhirsynth.features import write_features
+        from fhirsynth.schema import FeatureSchema
+
+        generated, rows = _simulate(self.spec.fresh, writer.folder, progress)
+        schema = FeatureSchema.load(self._root / "tables" / "schema.json")
+        unused = SkipLog()
+        features = write_features(writer.folder, schema, unused)
+        writer.outcome = {**rows, "generated": generated, "features": len(features), "unused": unused.counts()}
 
     def _augment(self, writer: StageWriter, progress: Progress) -> None:
         from fhirsynth.assemble import learn
@@ -202,23 +223,59 @@ class Run:
         """Judge what ships: the features of the emitted Bundles, which must be the rows that they were made from."""
         from fhirsynth.assemble.inputs import read_back, read_rows
         from fhirsynth.schema import FeatureSchema
-        from fhirsynth.trilemma import evaluate
+        from fhirsynth.trilemma import Extras, evaluate
+        from fhirsynth.trilemma.croissant import DataFile
         from fhirsynth.trilemma.report import write_report
+        from fhirsynth.trilemma.timeline import read_histories
 
         tables, synthetic = self._root / "tables", self._root / "synthetic" / "synthetic.parquet"
         schema = FeatureSchema.load(tables / "schema.json")
+        train, holdout = (pd.read_parquet(tables / f"{part}.parquet") for part in ("train", "holdout"))
+        with tempfile.TemporaryDirectory(prefix="fhirsynth-") as scratch:
+            folder, rows = Path(scratch), read_rows(synthetic, schema)
+            made = read_back(self._root / "bundles", rows, schema, self.run_id, tables=folder)
+            histories = read_histories(tables, folder, train=train, holdout=holdout, made=made, schema=schema)
+        fresh = pd.read_parquet(self._root / "oracle" / "features.parquet") if self.spec.oracle else None
+        uplift = {self.spec.model: made} if self.spec.uplift else {}
         report = evaluate(
-            pd.read_parquet(tables / "train.parquet"),
-            pd.read_parquet(tables / "holdout.parquet"),
-            read_back(self._root / "bundles", read_rows(synthetic, schema), schema, self.run_id),
+            train,
+            holdout,
+            made,
             schema,
             seed=derive(self.spec.seed, "evaluate"),
+            extras=Extras(oracle=fresh, histories=histories, uplift=uplift),
             progress=progress,
         )
-        stages = ("generated", "tables", "synthetic", "bundles")
+        stages = ("generated", "tables", *(["oracle"] if self.spec.oracle else []), "synthetic", "bundles")
         provenance = {"run_id": self.run_id, **{stage: self.workspace.manifest(stage) for stage in stages}}
-        write_report(report, provenance, writer.folder)
+        emitted = sorted((self._root / "ndjson").glob("*.ndjson"))
+        files = [DataFile.of(path, writer.folder) for path in (synthetic, *emitted)]
+        write_report(report, provenance, writer.folder, schema=schema, files=files)
         writer.outcome = {"valid": report.valid, "verdicts": dict(report.verdicts)}
+
+
+def _simulate(
+    spec: GenerateSpec, tables: Path, progress: Progress, *, bundles: Path | None = None
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Simulate into ``tables`` (and Bundles into ``bundles``); what a manifest should say of both.
+
+    Raises
+    ------
+    ShortfallError
+        When fewer patients were found than asked for.
+    """
+    from synthea_bridge.errors import ShortfallError
+    from synthea_bridge.flatten import tables_in
+    from synthea_bridge.generate import write_bundles
+    from synthea_bridge.prevalence import weigh
+
+    with tables_in(tables, SkipLog(strict=True)) as filled:
+        result = write_bundles(spec, bundles, progress, also=filled.take)
+    if result.shortfall:
+        raise ShortfallError(result.shortfall)
+    outcome = result.outcome
+    weigh(tables, outcome["parts"])
+    return outcome, filled.result("a simulation" if bundles is None else str(bundles)).outcome
 
 
 def _enough(spec: RunSpec) -> None:

@@ -22,7 +22,15 @@ from synthea_bridge.streams import BOM, LIMITS, Limits, Stream, open_streams, su
 from synthea_bridge.versions import declared_version, other_version
 
 OURS: Final = frozenset(
-    {"manifest.json", "skipped.ndjson", "schema.json", "timeline.json", "report.json", "model-card.json"}
+    {
+        "manifest.json",
+        "skipped.ndjson",
+        "schema.json",
+        "timeline.json",
+        "report.json",
+        "model-card.json",
+        "croissant.json",
+    }
 )
 """Files of ours that lie beside Bundles and hold no FHIR."""
 READABLE: Final = frozenset({".json", ".ndjson", ".jsonl", ".zip"})

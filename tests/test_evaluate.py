@@ -18,7 +18,7 @@ from tests.frames import example_features, example_schema
 
 NAMES = ("train", "holdout", "synthetic")
 COLUMNS = ["patient_id", "age", "sex", "spo2", "has_diabetes", "has_cystic_fibrosis"]
-WRITTEN = {"report.json", "report.html", "datasheet.md", "model-card.json"}
+WRITTEN = {"report.json", "report.html", "datasheet.md", "model-card.json", "croissant.json"}
 PICTURE = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 )
@@ -118,7 +118,8 @@ def test_kinds_are_guessed_from_what_columns_hold() -> None:
             "nothing": [None, None, None],
         }
     )
-    schema = guess_schema([frame, frame])
+    schema, notices = guess_schema([frame, frame])
+    assert "half: number" in notices[0]
     assert {feature.name: feature.kind for feature in schema.features} == {
         "whole": "count",
         "half": "number",

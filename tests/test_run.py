@@ -13,11 +13,18 @@ from click.testing import CliRunner, Result
 
 from fhirsynth.cli import cli
 from fhirsynth.errors import CohortError, UsageError, WorkspaceError
+from fhirsynth.pipeline import RunSpec
+from fhirsynth.seeds import derive
+from fhirsynth.workspace import Workspace
 from synthea_bridge import errors as bridge
+from synthea_bridge.spec import GenerateSpec
 from tests.frames import example_features, example_schema
 
-ASKED = ("--condition", "cystic-fibrosis", "--population", "40", "--cases", "40", "--augment", "20", "--steps", "60")
-STAGES = ("generated", "tables", "synthetic", "bundles", "ndjson", "report")
+ASKED = (
+    *("--condition", "cystic-fibrosis", "--population", "40", "--cases", "40", "--augment", "20", "--steps", "60"),
+    "--oracle",
+)
+STAGES = ("generated", "tables", "oracle", "synthetic", "bundles", "ndjson", "report")
 
 
 def run(out: Path, *more: str, asked: Sequence[str] = ASKED) -> Result:
@@ -49,6 +56,7 @@ def test_everything_is_in_one_folder_with_manifests(work: Path) -> None:
         "report.json",
         "datasheet.md",
         "model-card.json",
+        "croissant.json",
     }
     features = pd.read_parquet(work / "tables" / "features.parquet")
     assert int(features["has_cystic_fibrosis"].sum()) >= 40
@@ -72,6 +80,44 @@ def test_the_report_says_what_it_is_about(work: Path) -> None:
 
 
 @pytest.mark.slow
+def test_histories_and_order_in_time_are_judged(work: Path) -> None:
+    report = orjson.loads((work / "report" / "report.json").read_bytes())
+    measures = {one["name"]: one for one in report["timeline"]}
+    cases = report["sizes"]["holdout_cases"]
+    assert (measures["encounters_per_patient"]["n_real"], measures["encounters_per_patient"]["n_synthetic"]) == (
+        cases,
+        20,
+    )
+    assert measures["encounters_per_patient"]["band"] > 0
+    assert len(report["pictures"]["timeline"]) >= 6
+    rules = {one["name"]: one for one in report["rules"]}
+    assert {one["group"] for one in rules.values()} == {"constraint", "range", "time"}
+    assert rules["observation-encounter"]["synthetic_checked"] > 50
+    assert not [name for name, one in rules.items() if one["synthetic_broken"] and one["group"] == "time"]
+
+
+@pytest.mark.slow
+def test_the_oracle_is_another_draw_of_the_same_population(work: Path) -> None:
+    ours, fresh = (pd.read_parquet(work / stage / "features.parquet") for stage in ("tables", "oracle"))
+    assert set(ours["patient_id"]).isdisjoint(fresh["patient_id"])
+    assert list(ours) == list(fresh)
+    assert [int(side["has_cystic_fibrosis"].sum()) for side in (ours, fresh)] == [40, 40]
+    assert len(ours) == len(fresh) == 80
+    assert not (work / "oracle" / "bundles").exists()
+    before, after = (
+        orjson.loads((work / "generated" / "manifest.json").read_bytes())["spec"],
+        orjson.loads((work / "oracle" / "manifest.json").read_bytes())["generated"]["spec"],
+    )
+    assert {name for name in before if before[name] != after[name]} == {"seed"}
+    report = orjson.loads((work / "report" / "report.json").read_bytes())
+    assert "oracle" in {arm["name"] for arm in report["uplift"]["arms"]}
+    described = orjson.loads((work / "report" / "croissant.json").read_bytes())
+    places = [one["contentUrl"] for one in described["distribution"] if "contentUrl" in one]
+    assert "../synthetic/synthetic.parquet" in places
+    assert all((work / "report" / place).exists() for place in places)
+
+
+@pytest.mark.slow
 def test_a_second_call_does_only_what_is_missing(work: Path) -> None:
     assert all("already there" in line for line in stages(run(work)).values())
     before = (work / "report" / "report.json").read_bytes()
@@ -89,6 +135,19 @@ def test_other_parameters_are_refused(work: Path) -> None:
     result = run(work, "--augment", "21")
     assert isinstance(result.exception, WorkspaceError)
     assert "augment: was 20, now 21" in str(result.exception)
+
+
+def test_a_run_of_before_there_were_oracles_goes_on(tmp_path: Path) -> None:
+    generate = GenerateSpec(population=30, condition="cystic-fibrosis", cases=30)
+    plain, beside = RunSpec(generate=generate, augment=5), RunSpec(generate=generate, augment=5, oracle=True)
+    assert "oracle" not in plain.parameters()
+    assert beside.parameters() == {**plain.parameters(), "oracle": True}
+    workspace = Workspace(tmp_path / "work")
+    assert workspace.claim(plain.parameters()) == workspace.claim(plain.parameters())
+    with pytest.raises(WorkspaceError, match="oracle: was None, now True"):
+        workspace.claim(beside.parameters())
+    assert beside.fresh.seed == derive(0, "oracle")
+    assert beside.fresh.model_copy(update={"seed": generate.seed}) == generate
 
 
 @pytest.mark.parametrize(

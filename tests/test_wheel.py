@@ -26,6 +26,7 @@ def test_doctor_runs_from_the_wheel_in_an_empty_environment(tmp_path: Path) -> N
         "fhirsynth/features.toml",
         "fhirsynth/constraints.toml",
         "fhirsynth/trilemma/templates/report.html.j2",
+        "fhirsynth/trilemma/report.schema.json",
     ):
         assert any(name.startswith(wanted) for name in names), wanted
 

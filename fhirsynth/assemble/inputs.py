@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Collection
+from contextlib import ExitStack
 from pathlib import Path
 
 import pandas as pd
@@ -48,7 +49,13 @@ def own_run_id(rows: pd.DataFrame, schema: FeatureSchema, timeline: Timeline, se
 
 
 def read_back(
-    bundles: Path, rows: pd.DataFrame, schema: FeatureSchema, run_id: str, without: Collection[str] = ()
+    bundles: Path,
+    rows: pd.DataFrame,
+    schema: FeatureSchema,
+    run_id: str,
+    without: Collection[str] = (),
+    *,
+    tables: Path | None = None,
 ) -> pd.DataFrame:
     """Flatten emitted Bundles and compare their features with the rows; returns the features.
 
@@ -56,15 +63,18 @@ def read_back(
     ----------
     without
         Patients that were skipped.
+    tables
+        A folder that exists, in which the tables of the Bundles are left; None: they are thrown away.
 
     Raises
     ------
     AssembleError
         When a value differs.
     """
-    with tempfile.TemporaryDirectory(prefix="fhirsynth-") as scratch:
-        write_tables(bundles, Path(scratch), SkipLog(strict=True))
-        features = build_features(Path(scratch), schema, SkipLog(strict=True))
+    with ExitStack() as stack:
+        folder = tables or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="fhirsynth-")))
+        write_tables(bundles, folder, SkipLog(strict=True))
+        features = build_features(folder, schema, SkipLog(strict=True))
     kept = rows[~rows["patient_id"].isin(list(without))]
     check_round_trip(features, kept, schema, {one: patient_uuid(run_id, one) for one in kept["patient_id"]})
     return features

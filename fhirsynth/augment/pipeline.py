@@ -12,7 +12,7 @@ import pandas as pd
 
 from fhirsynth.augment.protocol import Synthesizer
 from fhirsynth.augment.registry import DEFAULT, check_available, model_class
-from fhirsynth.augment.store import hash_of, load_model, save_model
+from fhirsynth.augment.store import describe, hash_of, load_model, save_model
 from fhirsynth.constraints import ConstraintSet
 from fhirsynth.errors import CohortError, UsageError
 from fhirsynth.schema import FeatureSchema
@@ -50,6 +50,7 @@ def augment(
     seed: int = 0,
     constraints: ConstraintSet | None = None,
     livable: Livable | None = None,
+    keep_model: bool = True,
     progress: Progress = silent,
 ) -> AugmentResult:
     """Learn from ``train`` and write ``synthetic.parquet``, ``schema.json`` and ``model/`` into ``out``.
@@ -70,6 +71,8 @@ def augment(
         What rows must respect; None: ours. Those that ``train`` breaks are switched off.
     livable
         Rows of which it says no are drawn again, and counted.
+    keep_model
+        Whether ``model/`` is written; without it nothing is left that could give training rows away but the rows.
 
     Raises
     ------
@@ -89,8 +92,12 @@ def augment(
     synthesizer = model_class(model)()
     synthesizer.fit(train, schema, seed=derive(seed, "fit"), steps=steps, progress=progress)
     facts = {"seed": seed, "rows": len(train), "cases": cases, "train_sha256": hash_of(train)}
-    description = save_model(out / MODEL_FOLDER, synthesizer, schema, active, facts)
-    return _sampled(synthesizer, schema, active, n, seed, out, description, livable)
+    if keep_model:
+        description = save_model(out / MODEL_FOLDER, synthesizer, schema, active, facts)
+    else:
+        description = describe(synthesizer, schema, facts)
+    result = _sampled(synthesizer, schema, active, n, seed, out, description, livable)
+    return AugmentResult(result.frame, {**result.outcome, "model_saved": keep_model})
 
 
 def resample(folder: Path, *, n: int, out: Path, seed: int = 0, livable: Livable | None = None) -> AugmentResult:
@@ -107,7 +114,8 @@ def resample(folder: Path, *, n: int, out: Path, seed: int = 0, livable: Livable
         raise UsageError(f"asked for {n} synthetic patients; ask for at least 1")
     stored = load_model(folder)
     description = {name: value for name, value in stored.description.items() if name != "sha256"}
-    return _sampled(stored.synthesizer, stored.schema, stored.constraints, n, seed, out, description, livable)
+    result = _sampled(stored.synthesizer, stored.schema, stored.constraints, n, seed, out, description, livable)
+    return AugmentResult(result.frame, {**result.outcome, "model_saved": True})
 
 
 def _sampled(

@@ -21,8 +21,9 @@ from synthea_bridge.files import atomic_file, atomic_folder, read_json, sha256_o
 DESCRIPTION: Final = "model.json"
 CONSTRAINTS: Final = "constraints.json"
 WARNING: Final = (
-    "A fitted model can give away rows that it was trained on. Keep it where the training data may be kept, and do not "
-    "publish it unless the privacy part of the report says that it may be."
+    "A fitted model can give away the patients that it was trained on, up to whole rows, whatever the privacy figures "
+    "of a sample from it say. Keep its folder where the training data may be kept, and pass it on to nobody who may "
+    "not have these; --no-model makes the rows without leaving a model."
 )
 
 
@@ -45,22 +46,31 @@ def save_model(
     ----------
     facts
         What else the description should say (seed, rows, cases, hash of the training data).
+
+    Returns
+    -------
+    dict
+        What ``model.json`` says, without the hashes of the files.
     """
     with atomic_folder(folder) as scratch:
         synthesizer.save(scratch)
         schema.save(scratch / "schema.json")
         with atomic_file(scratch / CONSTRAINTS) as path:
             path.write_text(constraints.model_dump_json(indent=2) + "\n", encoding="utf-8")
-        description = {
-            "model": synthesizer.name,
-            "parameters": synthesizer.parameters(),
-            "schema": fingerprint(schema.model_dump(mode="json")),
-            "warning": WARNING,
-            **facts,
-        }
+        description = {**describe(synthesizer, schema, facts), "warning": WARNING}
         files = {path.name: sha256_of(path) for path in sorted(scratch.iterdir())}
         write_json(scratch / DESCRIPTION, {**description, "sha256": files})
     return description
+
+
+def describe(synthesizer: Synthesizer, schema: FeatureSchema, facts: dict[str, Any]) -> dict[str, Any]:
+    """What a fitted model is, saved or not: its name, parameters and schema (a fingerprint), and ``facts``."""
+    return {
+        "model": synthesizer.name,
+        "parameters": synthesizer.parameters(),
+        "schema": fingerprint(schema.model_dump(mode="json")),
+        **facts,
+    }
 
 
 def load_model(folder: Path) -> StoredModel:

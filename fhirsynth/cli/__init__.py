@@ -20,6 +20,7 @@ COMMANDS = {
     "validate": "Ask the HL7 validator whether FHIR is valid.",
     "sandbox": "Start a real FHIR server on this machine.",
     "evaluate": "Judge synthetic rows: utility, privacy, fidelity.",
+    "registry": "List the runs and reports below a folder.",
     "conditions": "List the conditions that can be asked for.",
     "doctor": "Say what is present on this machine and what is missing.",
 }

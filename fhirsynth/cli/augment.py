@@ -28,6 +28,7 @@ _FOLDER: Any = click.Path(path_type=Path, file_okay=False)
 @click.option("--holdout", type=click.FloatRange(0.1, 0.9), default=0.4, show_default=True, help="Share never learned.")
 @click.option("--constraints", type=click.Path(path_type=Path, dir_okay=False), help="TOML file with more constraints.")
 @click.option("--resample", metavar="MODELDIR", type=_FOLDER, help="Sample again from a saved model, without DIR.")
+@click.option("--no-model", is_flag=True, help="Leave no model behind: it can give training rows away.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of everything.")
 @click.option("--out", type=_FOLDER, required=True, help="Folder to write.")
 def command(
@@ -39,6 +40,7 @@ def command(
     holdout: float,
     constraints: Path | None,
     resample: Path | None,
+    no_model: bool,
     seed: int,
     out: Path,
 ) -> None:
@@ -46,7 +48,7 @@ def command(
 
     Patients are split first, and the generator learns from the training part only. Writes train.parquet,
     holdout.parquet, synthetic.parquet, schema.json, timeline.json (for assemble), manifest.json and model/, which can
-    be sampled again.
+    be sampled again and must be kept like the training data (or left out with --no-model).
 
     \b
     Example:
@@ -54,7 +56,9 @@ def command(
       fhirsynth augment --resample synthetic/model --n 500 --seed 8 --out more
     """
     from fhirsynth import augment as stage
+    from fhirsynth.augment.pipeline import MODEL_FOLDER
     from fhirsynth.augment.registry import check_available
+    from fhirsynth.augment.store import WARNING
     from fhirsynth.constraints import ConstraintSet
     from fhirsynth.errors import UsageError
     from synthea_bridge.files import atomic_folder, write_json
@@ -83,10 +87,13 @@ def command(
                 seed=seed,
                 constraints=rules,
                 livable=timeline.livable if timeline else None,
+                keep_model=not no_model,
                 progress=progress,
             )
         write_json(scratch / "manifest.json", {"stage": "synthetic", **result.outcome})
     _report(result, out)
+    if resample is None and not no_model:
+        click.echo(f"warning: {out / MODEL_FOLDER}: {WARNING}", err=True)
 
 
 def _read(folder: Path, condition: str | None) -> tuple[pd.DataFrame, FeatureSchema]:

@@ -11,7 +11,10 @@ from fhirsynth.cli._progress import bar
 
 if TYPE_CHECKING:
     from fhirsynth.trilemma import Report
+    from fhirsynth.trilemma.inputs import Inputs
+    from fhirsynth.trilemma.timeline import Histories
 
+_FOLDER = click.Path(path_type=Path, file_okay=False)
 _TABLE = click.Path(path_type=Path, dir_okay=False)
 
 
@@ -24,6 +27,16 @@ _TABLE = click.Path(path_type=Path, dir_okay=False)
 )
 @click.option("--target", metavar="COL", help="Flag to predict.  [default: the schema's condition]")
 @click.option("--sensitive", metavar="COL", multiple=True, help="Column that an attacker would guess; repeat it.")
+@click.option("--oracle", type=_TABLE, help="A fresh draw of the real population, as a simulator can give.")
+@click.option("--uplift", is_flag=True, help="Also measure whether adding synthetic positives helps (minutes).")
+@click.option(
+    "--also",
+    metavar="NAME=FILE",
+    multiple=True,
+    help="Rows of another generator, to compare in the uplift; repeat it.",
+)
+@click.option("--tables", type=_FOLDER, help="Tables of the real patients (from flatten), to judge histories.")
+@click.option("--synthetic-tables", type=_FOLDER, help="Tables of the synthetic patients, likewise.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of every random choice.")
 @click.option("--json", "as_json", is_flag=True, help="Print verdicts and measures as JSON.")
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), required=True, help="Folder of the report.")
@@ -34,6 +47,11 @@ def command(
     schema_path: Path | None,
     target: str | None,
     sensitive: tuple[str, ...],
+    oracle: Path | None,
+    uplift: bool,
+    also: tuple[str, ...],
+    tables: Path | None,
+    synthetic_tables: Path | None,
     seed: int,
     as_json: bool,
     out: Path,
@@ -44,21 +62,63 @@ def command(
     Example:
       fhirsynth evaluate --train tables/train.parquet --holdout tables/holdout.parquet \\
         --synthetic synthetic/synthetic.parquet --out report
+      fhirsynth evaluate --train a.csv --holdout b.csv --synthetic c.csv --target relapse --uplift --out report
     """
-    from fhirsynth.trilemma import evaluate
-    from fhirsynth.trilemma.inputs import read_inputs
+    from fhirsynth.errors import UsageError
+    from fhirsynth.trilemma import Extras, evaluate
+    from fhirsynth.trilemma.croissant import DataFile
+    from fhirsynth.trilemma.inputs import made_by, read_inputs
     from fhirsynth.trilemma.report import write_report
 
-    inputs = read_inputs(train, holdout, synthetic, schema_path, target)
-    if inputs.guessed:
-        kinds = ", ".join(f"{feature.name}: {feature.kind}" for feature in inputs.schema.features)
-        click.echo(f"no schema given; taken as {kinds}", err=True)
+    if (tables is None) != (synthetic_tables is None):
+        raise UsageError("histories are compared with each other: give --tables and --synthetic-tables, or neither")
+    if also and not uplift:
+        raise UsageError("--also names rows for the uplift; give --uplift as well")
+    more = {"oracle": oracle} if oracle is not None else {}
+    inputs = read_inputs(train, holdout, synthetic, schema_path, target, {**more, **_named(also)})
+    for line in inputs.notices:
+        click.echo(line, err=True)
+    provenance = made_by(synthetic)
+    extras = Extras(
+        oracle=inputs.more.pop("oracle", None),
+        histories=_histories(inputs, tables, synthetic_tables),
+        uplift={provenance.name: inputs.frames[2], **inputs.more} if uplift else {},
+    )
     with bar("evaluate") as progress:
         report = evaluate(
-            *inputs.frames, inputs.schema, target=target, sensitive=sensitive, seed=seed, progress=progress
+            *inputs.frames,
+            inputs.schema,
+            target=target,
+            sensitive=sensitive,
+            seed=seed,
+            extras=extras,
+            progress=progress,
         )
-    write_report(report, {}, out)
+    write_report(report, provenance.stages, out, schema=inputs.schema, files=[DataFile.of(synthetic, out)])
     _show(report, out, as_json=as_json)
+
+
+def _named(also: tuple[str, ...]) -> dict[str, Path]:
+    from fhirsynth.errors import UsageError
+
+    found: dict[str, Path] = {}
+    for one in also:
+        name, equals, path = one.partition("=")
+        if not equals or not name or not path:
+            raise UsageError(f"--also {one}: is not NAME=FILE; say for example --also tvae=tvae/synthetic.parquet")
+        if name in found or name == "oracle":
+            raise UsageError(f"--also {one}: the name '{name}' is taken; choose another")
+        found[name] = Path(path)
+    return found
+
+
+def _histories(inputs: Inputs, tables: Path | None, synthetic: Path | None) -> Histories | None:
+    from fhirsynth.trilemma.timeline import read_histories
+
+    if tables is None or synthetic is None:
+        return None
+    train, holdout, made = inputs.frames
+    return read_histories(tables, synthetic, train=train, holdout=holdout, made=made, schema=inputs.schema)
 
 
 def _show(report: Report, out: Path, *, as_json: bool) -> None:
@@ -67,5 +127,9 @@ def _show(report: Report, out: Path, *, as_json: bool) -> None:
         return
     click.echo(f"report: {out / 'report.html'}")
     click.echo(f"valid: {report.valid}")
+    for line in report.warnings:
+        click.echo(f"warning: {line}")
     for finding in report.findings:
         click.echo(f"{finding.dimension}, {finding.cohort}: {finding.verdict}. {finding.sentence}")
+    if report.uplift is not None:
+        click.echo(f"uplift: {report.uplift.sentence}")

@@ -23,6 +23,8 @@ from fhirsynth.cli._progress import bar
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of everything.")
 @click.option("--state", default="Massachusetts", show_default=True, help="US state of the simulated patients.")
 @click.option("--workers", type=click.IntRange(1), default=os.cpu_count() or 1, help="Processes.  [default: all cores]")
+@click.option("--oracle", is_flag=True, help="Simulate the population again, to judge beside what is perfect.")
+@click.option("--uplift", is_flag=True, help="Measure whether adding the synthetic cases to the real ones helps.")
 @click.option("--server", metavar="URL", help="POST the Bundles to this FHIR server at the end.")
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), required=True, help="Work folder.")
 def command(
@@ -36,6 +38,8 @@ def command(
     seed: int,
     state: str,
     workers: int,
+    oracle: bool,
+    uplift: bool,
     server: str | None,
     out: Path,
 ) -> None:
@@ -47,7 +51,9 @@ def command(
     Example:
       fhirsynth run --condition cystic-fibrosis --population 300 --cases 150 --augment 150 --seed 7 --out work
     """
+    from fhirsynth.augment.pipeline import MODEL_FOLDER
     from fhirsynth.augment.registry import check_available
+    from fhirsynth.augment.store import WARNING
     from fhirsynth.pipeline import Run, RunSpec
     from fhirsynth.workspace import Workspace
     from synthea_bridge.conditions import find
@@ -61,7 +67,16 @@ def command(
         state=state,
         threads=workers,
     )
-    spec = RunSpec(generate=generate, augment=augment, model=model, steps=steps, holdout=holdout, seed=seed)
+    spec = RunSpec(
+        generate=generate,
+        augment=augment,
+        model=model,
+        steps=steps,
+        holdout=holdout,
+        seed=seed,
+        oracle=oracle,
+        uplift=uplift,
+    )
     run = Run(spec, Workspace(out), bar, workers)
     outcome: dict[str, Any] = {}
     began = monotonic()
@@ -70,6 +85,7 @@ def command(
         took = "already there" if report.resumed else f"{monotonic() - began:.0f} s"
         click.echo(f"{report.stage:<10} {took:>13}  {_headline(report.stage, outcome)}", err=True)
         began = monotonic()
+    click.echo(f"warning: {out / 'synthetic' / MODEL_FOLDER}: {WARNING}", err=True)
     click.echo(f"report: {out / 'report' / 'report.html'}")
     click.echo(f"valid: {outcome['valid']}")
     for dimension, verdict in outcome["verdicts"].items():
@@ -90,6 +106,9 @@ def _headline(stage: str, outcome: dict[str, Any]) -> str:
             f"{outcome[name]['patients']} to {use}" for name, use in (("train", "learn from"), ("holdout", "judge by"))
         ]
         return f"{sum(outcome['rows'].values()):,} rows; {parts[0]}, {parts[1]}"
+    if stage == "oracle":
+        kept = outcome["generated"]["kept"]
+        return f"{kept['control']} others without the condition and {kept['case']} with it, to compare with"
     if stage == "synthetic":
         return f"{outcome['made']} synthetic patients with the condition, from {outcome['drawn']} drawn"
     if stage in ("bundles", "ndjson"):

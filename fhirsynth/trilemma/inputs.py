@@ -2,27 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from fhirsynth.errors import UsageError
-from fhirsynth.guess import as_kinds, guess_schema
+from fhirsynth.guess import KEYS, as_kinds, guess_schema
 from fhirsynth.schema import FeatureSchema
+from synthea_bridge.files import read_json
 
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """Train, holdout and synthetic rows with their schema; ``guessed`` when nobody gave one."""
+    """Train, holdout and synthetic rows with their schema, and ``more`` frames by name.
+
+    ``notices`` are lines for the user: what was guessed where nobody gave a schema, and what was left out.
+    """
 
     frames: tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]
     schema: FeatureSchema
-    guessed: bool
+    more: dict[str, pd.DataFrame]
+    notices: tuple[str, ...] = ()
 
 
 def read_inputs(
-    train: Path, holdout: Path, synthetic: Path, schema: Path | None = None, target: str | None = None
+    train: Path,
+    holdout: Path,
+    synthetic: Path,
+    schema: Path | None = None,
+    target: str | None = None,
+    more: Mapping[str, Path] | None = None,
 ) -> Inputs:
     """Read Parquet or CSV files; the schema is ``schema``, or ``schema.json`` beside ``train``, or guessed.
 
@@ -31,24 +43,46 @@ def read_inputs(
     UsageError
         When a file cannot be read as its kind, or lacks a column that the others have.
     """
-    paths = (train, holdout, synthetic)
-    frames = [read_table(path) for path in paths]
+    paths = {"train": train, "holdout": holdout, "synthetic": synthetic}
+    extra = dict(more or {})
+    frames = {name: read_table(path) for name, path in (paths | extra).items()}
+    three = [frames[name] for name in paths]
     beside = train.with_name("schema.json")
     place = schema if schema is not None else beside if beside.exists() else None
-    if place is not None:
-        found = FeatureSchema.load(place)
-        columns = found.columns
-    else:
-        columns = list(dict.fromkeys(name for frame in frames for name in frame.columns if name != "patient_id"))
-    for path, frame in zip(paths, frames, strict=True):
-        absent = [name for name in columns if name not in frame.columns]
+    given = FeatureSchema.load(place) if place is not None else None
+    every = dict.fromkeys(name for frame in three for name in frame.columns if name not in KEYS)
+    columns = given.columns if given is not None else list(every)
+    for name, path in (paths | extra).items():
+        absent = [column for column in columns if column not in frames[name].columns]
         if absent:
             raise UsageError(
-                f"{path}: lacks the columns {', '.join(absent)}; all three tables need the same ones (see --schema)"
+                f"{path}: lacks the columns {', '.join(absent)}; all tables need the same ones (see --schema)"
             )
-    final = found if place is not None else guess_schema(frames, target)
-    ready = [as_kinds(frame, final) for frame in frames]
-    return Inputs((ready[0], ready[1], ready[2]), final, guessed=place is None)
+    found, notices = (given, ()) if given is not None else guess_schema(three, target)
+    ready = {name: as_kinds(frame, found) for name, frame in frames.items()}
+    judged = ready["train"], ready["holdout"], ready["synthetic"]
+    return Inputs(judged, found, {name: ready[name] for name in extra}, notices)
+
+
+@dataclass(frozen=True, slots=True)
+class MadeBy:
+    """Which generator made the rows, as far as the folder that they lie in says so."""
+
+    name: str
+    stages: dict[str, Any]
+
+
+def made_by(synthetic: Path) -> MadeBy:
+    """Read the manifest that ``augment`` leaves beside its rows; a file from elsewhere is just "synthetic"."""
+    try:
+        manifest = read_json(synthetic.with_name("manifest.json"))
+    except (OSError, ValueError):
+        return MadeBy("synthetic", {})
+    if not isinstance(manifest, dict) or manifest.get("stage") != "synthetic":
+        return MadeBy("synthetic", {})
+    model = manifest.get("model")
+    name = model.get("model") if isinstance(model, dict) else None
+    return MadeBy(name if isinstance(name, str) else "synthetic", {"synthetic": manifest})
 
 
 def read_table(path: Path) -> pd.DataFrame:

@@ -3,22 +3,65 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
+import numpy as np
 import pandas as pd
 
+from fhirsynth.errors import EvaluateError
 from fhirsynth.schema import FeatureSchema
+from fhirsynth.trilemma.attributes import default_sensitive
 from fhirsynth.trilemma.fidelity import Fidelity, measure_fidelity
+from fhirsynth.trilemma.histories import Histories
 from fhirsynth.trilemma.literal import set_beside
-from fhirsynth.trilemma.measure import DIMENSIONS, Cohort, Dimension, Finding, Pictures, Report, Verdict, worst
-from fhirsynth.trilemma.natural import natural_precision, natural_view
-from fhirsynth.trilemma.pictures import marginals
-from fhirsynth.trilemma.privacy import Privacy, default_sensitive, measure_privacy
-from fhirsynth.trilemma.samples import Samples, prepare
+from fhirsynth.trilemma.measure import (
+    DIMENSIONS,
+    Cohort,
+    Dimension,
+    Finding,
+    Marginal,
+    Measure,
+    Pictures,
+    Report,
+    Rule,
+    TimelineMeasure,
+    Uplift,
+    Verdict,
+    worst,
+)
+from fhirsynth.trilemma.natural import WEIGHT, is_weighted, natural_precision, natural_view
+from fhirsynth.trilemma.pictures import marginals, pca_map
+from fhirsynth.trilemma.privacy import Privacy, measure_privacy
+from fhirsynth.trilemma.rules import plausibility
+from fhirsynth.trilemma.samples import Samples, conform, prepare
 from fhirsynth.trilemma.selftest import self_test
+from fhirsynth.trilemma.timeline import measure_histories
+from fhirsynth.trilemma.uplift import measure_uplift
 from fhirsynth.trilemma.utility import Utility, measure_utility
 from synthea_bridge.progress import Progress, silent
 
 Parts = tuple[Utility, Privacy, Fidelity]
+
+
+@dataclass(frozen=True, slots=True)
+class Extras:
+    """What more can be judged where it is at hand.
+
+    Parameters
+    ----------
+    oracle
+        A fresh real draw of the same population, as a simulator can give: the control that must pass, and the ceiling
+        of the uplift.
+    histories
+        Tables of real holdout patients and of synthetic ones: order in time, and what histories look like.
+    uplift
+        Synthetic rows by name of their generator, whose positives are added to the real ones to see whether they help;
+        empty: this is not measured.
+    """
+
+    oracle: pd.DataFrame | None = None
+    histories: Histories | None = None
+    uplift: Mapping[str, pd.DataFrame] = field(default_factory=dict)
 
 
 def evaluate(
@@ -30,6 +73,7 @@ def evaluate(
     target: str | None = None,
     sensitive: Sequence[str] = (),
     seed: int = 0,
+    extras: Extras = Extras(),
     progress: Progress = silent,
 ) -> Report:
     """Judge ``synthetic`` by what its generator saw and by what it never saw.
@@ -45,6 +89,8 @@ def evaluate(
         Columns that attribute inference guesses; by default up to four flags and categories that vary.
     seed
         Of every random choice; the same input and seed give the same report.
+    extras
+        An oracle, histories, and whether augmentation helps.
 
     Raises
     ------
@@ -55,8 +101,11 @@ def evaluate(
     """
     samples = prepare(train, holdout, synthetic, schema, target, sensitive, seed)
     guessed = tuple(sensitive) or default_sensitive(samples)
+    fresh = None if extras.oracle is None else conform("oracle", extras.oracle, schema)
     cohorts: tuple[Cohort, ...] = ("overall", "rare") if samples.cohort else ("overall",)
-    steps = 3 * len(cohorts) + 1
+    steps = 3 * len(cohorts) + 2
+    lived = _lived(extras.histories, schema, seed)
+    rules = (*plausibility(samples), *lived[2])
     results: dict[Cohort, Parts] = {}
     for index, cohort in enumerate(cohorts):
         progress(3 * index, steps, f"utility, {cohort}")
@@ -64,14 +113,16 @@ def evaluate(
         progress(3 * index + 1, steps, f"privacy, {cohort}")
         privacy = measure_privacy(samples, cohort, guessed)
         progress(3 * index + 2, steps, f"fidelity, {cohort}")
-        results[cohort] = (utility, privacy, measure_fidelity(samples, cohort))
-    progress(steps - 1, steps, "self-test")
+        fidelity = measure_fidelity(samples, cohort, rules if cohort == "overall" else ())
+        results[cohort] = (utility, privacy, fidelity)
+    progress(steps - 2, steps, "self-test")
     learned = results["overall"][0].learned
-    controls = self_test(samples, guessed, learned.real if learned else None)
+    controls = self_test(samples, guessed, learned.real if learned else None, fresh)
+    progress(steps - 1, steps, "uplift" if extras.uplift else "")
+    uplift, unmeasured = _uplift(samples, extras.uplift, fresh, holdout, schema)
     progress(steps, steps, "")
     findings = _findings(results)
     drawn: Cohort = "overall" if samples.missing_class is None else "rare"
-    title = schema[samples.cohort].title if samples.cohort else ""
     return Report(
         valid=len(controls) >= 2 and all(control.ok for control in controls),
         verdicts=_combined(findings),
@@ -79,23 +130,51 @@ def evaluate(
         sizes=samples.sizes,
         target=samples.target,
         cohort_column=samples.cohort,
-        cohort_title=title,
+        cohort_title=schema[samples.cohort].title if samples.cohort else "",
         sensitive=guessed,
         seed=seed,
         composition=samples.composition(),
-        measures=(
-            *(
-                one
-                for parts in results.values()
-                for one in set_beside([one for part in parts for one in part.measures])
-            ),
-            *natural_precision(train, holdout, samples, learned),
-        ),
+        measures=(*_measures(results), *natural_precision(train, holdout, samples, learned)),
         columns=tuple(one for parts in results.values() for one in parts[2].columns),
         controls=controls,
+        warnings=(*samples.notices, *unmeasured),
+        attributes=tuple(one for parts in results.values() for one in parts[1].attributes),
+        rules=rules,
+        timeline=lived[0],
+        uplift=uplift,
         natural=natural_view(train, holdout, schema),
-        pictures=_pictures(samples, results, drawn),
+        pictures=_pictures(samples, results, drawn, lived[1]),
     )
+
+
+def _lived(
+    histories: Histories | None, schema: FeatureSchema, seed: int
+) -> tuple[tuple[TimelineMeasure, ...], tuple[Marginal, ...], tuple[Rule, ...]]:
+    if histories is None:
+        return (), (), ()
+    return measure_histories(histories, index_date=schema.index_date, seed=seed)
+
+
+def _uplift(
+    samples: Samples,
+    generators: Mapping[str, pd.DataFrame],
+    oracle: pd.DataFrame | None,
+    holdout: pd.DataFrame,
+    schema: FeatureSchema,
+) -> tuple[Uplift | None, list[str]]:
+    """The uplift where it was asked for; where it cannot be measured, why, in one line."""
+    if not generators:
+        return None, []
+    made = {name: conform(name, frame, schema) for name, frame in generators.items()}
+    weights = holdout[WEIGHT].to_numpy(dtype=np.float64) if is_weighted(holdout) else None
+    try:
+        return measure_uplift(samples, made, oracle=oracle, weights=weights), []
+    except EvaluateError as error:
+        return None, [f"Whether augmentation helps was not measured: {error}"]
+
+
+def _measures(results: Mapping[Cohort, Parts]) -> list[Measure]:
+    return [one for parts in results.values() for one in set_beside([one for part in parts for one in part.measures])]
 
 
 def _findings(results: Mapping[Cohort, Parts]) -> tuple[Finding, ...]:
@@ -111,7 +190,9 @@ def _combined(findings: Sequence[Finding]) -> dict[Dimension, Verdict]:
     return {name: worst([one.verdict for one in findings if one.dimension == name]) for name in DIMENSIONS}
 
 
-def _pictures(samples: Samples, results: Mapping[Cohort, Parts], drawn: Cohort) -> Pictures:
+def _pictures(
+    samples: Samples, results: Mapping[Cohort, Parts], drawn: Cohort, timeline: tuple[Marginal, ...]
+) -> Pictures:
     utility, privacy, _ = results["overall"]
     shown = results.get(drawn, results["overall"])
     return Pictures(
@@ -120,4 +201,6 @@ def _pictures(samples: Samples, results: Mapping[Cohort, Parts], drawn: Cohort) 
         association=shown[2].association,
         rocs=(*utility.rocs, *privacy.rocs),
         distances=shown[1].distances,
+        map=pca_map(samples, drawn),
+        timeline=timeline,
     )

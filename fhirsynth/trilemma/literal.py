@@ -25,7 +25,7 @@ BESIDE: Mapping[str, _Beside] = {
     "auc_ratio": _Beside(("signal_kept",), _RATIO),
     "average_precision_ratio": _Beside(("signal_kept",), _RATIO),
     "membership_auc": _Beside(
-        ("membership_auc",),
+        ("membership_auc", "exposed_auc"),
         "An AUC near 0.50 in a small sample is no proof: the calibrated verdict passes only where a leak would have "
         "been noticed, and fails only beyond chance.",
     ),
@@ -40,7 +40,7 @@ BESIDE: Mapping[str, _Beside] = {
         "too; the calibrated verdict asks whether the close record is a training one more often than chance has it.",
     ),
     "ks_columns_passing": _Beside(
-        ("marginal_distance", "association_error", "two_sample_auc"),
+        ("marginal_distance", "columns_shifted", "association_error", "three_way_distance", "two_sample_auc"),
         "A p-value counts rows: with many, a harmless shift is rejected, with few, a grave one is not, and of twenty "
         "columns a perfect generator loses one more often than not; the calibrated verdict rests on distances beyond "
         "those of two real samples.",

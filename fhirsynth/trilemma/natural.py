@@ -12,16 +12,16 @@ import pandas as pd
 
 from fhirsynth.schema import FeatureSchema
 from fhirsynth.trilemma.intervals import Floats
+from fhirsynth.trilemma.learning import MODELS, Learned
 from fhirsynth.trilemma.measure import Measure, Natural
 from fhirsynth.trilemma.samples import Samples
-from fhirsynth.trilemma.utility import MODELS, Learned
 
 WEIGHT = "weight"
 
 
 def natural_view(train: pd.DataFrame, holdout: pd.DataFrame, schema: FeatureSchema) -> tuple[Natural, ...]:
     """The mean of each number, count and flag in the cohort, and weighted; nothing where there are no weights."""
-    if not _weighted(train, holdout):
+    if not is_weighted(train, holdout):
         return ()
     both = pd.concat([train, holdout], ignore_index=True)
     weights = both[WEIGHT].to_numpy(dtype=np.float64)
@@ -48,7 +48,7 @@ def natural_precision(
     train: pd.DataFrame, holdout: pd.DataFrame, samples: Samples, learned: Learned | None
 ) -> list[Measure]:
     """The average precision of each classifier on the holdout, weighted to the natural prevalence; shown only."""
-    if learned is None or samples.target is None or not _weighted(train, holdout):
+    if learned is None or samples.target is None or not is_weighted(train, holdout):
         return []
     weights = holdout.loc[holdout[samples.target].notna().to_numpy(), WEIGHT].to_numpy(dtype=np.float64)
     prevalence = float(np.average(learned.labels, weights=weights))
@@ -77,5 +77,6 @@ def _measure(name: str, learned: Learned, weights: Floats, prevalence: float) ->
     )
 
 
-def _weighted(*frames: pd.DataFrame) -> bool:
+def is_weighted(*frames: pd.DataFrame) -> bool:
+    """Whether every row of the frames says how many people it stands for."""
     return all(WEIGHT in frame and frame[WEIGHT].notna().all() and frame[WEIGHT].sum() > 0 for frame in frames)

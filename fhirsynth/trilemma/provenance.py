@@ -32,10 +32,62 @@ def privacy_words(provenance: Mapping[str, Any]) -> str:
     return SIMULATED if is_simulated(provenance) else UNKNOWN_SOURCE
 
 
+def simulator(provenance: Mapping[str, Any]) -> str:
+    """Name of the simulator, with its version where that is recorded."""
+    version = stage(provenance, "generated").get("synthea")
+    return f"Synthea {version}" if version else "Synthea"
+
+
+def source_words(provenance: Mapping[str, Any]) -> str:
+    """Where the patients come from whom the generator learned from."""
+    if is_simulated(provenance):
+        return f"Its training patients were simulated with {simulator(provenance)}."
+    return "Where its training patients come from is not recorded."
+
+
 def model(provenance: Mapping[str, Any]) -> Mapping[str, Any]:
     """What is recorded of the generator."""
     found = stage(provenance, "synthetic").get("model")
     return found if isinstance(found, Mapping) else ({"name": found} if found else {})
+
+
+def generator(provenance: Mapping[str, Any]) -> str | None:
+    """Name of the generator; None where it is not recorded."""
+    found = model(provenance)
+    name = found.get("model") or found.get("name")
+    return str(name) if name else None
+
+
+def versions(provenance: Mapping[str, Any]) -> dict[str, str]:
+    """Versions of the generator's libraries, by library (or by the generator's own name)."""
+    found = model(provenance)
+    own = {str(generator(provenance)): found["version"]} if found.get("version") else {}
+    given = found.get("parameters")
+    parameters = given if isinstance(given, Mapping) else {}
+    return {name: str(value) for name, value in sorted({**own, **parameters}.items()) if name in LIBRARIES | own.keys()}
+
+
+def parameters(provenance: Mapping[str, Any]) -> dict[str, Any]:
+    """What the generator was set to, without the versions of its libraries; by dotted name."""
+    found = model(provenance).get("parameters", stage(provenance, "synthetic").get("parameters"))
+    return {name: value for name, value in facts(found) if name and name not in LIBRARIES}
+
+
+def seeds(provenance: Mapping[str, Any]) -> dict[str, Any]:
+    """Seeds that are recorded, by what they decide."""
+    spec = stage(provenance, "generated").get("spec")
+    found = {
+        "simulation": spec.get("seed") if isinstance(spec, Mapping) else None,
+        "fit": model(provenance).get("seed"),
+        "sample": stage(provenance, "synthetic").get("sample_seed"),
+    }
+    return {name: seed for name, seed in found.items() if seed is not None}
+
+
+def model_kept(provenance: Mapping[str, Any]) -> bool | None:
+    """Whether the fitted generator was saved; None where it is not recorded."""
+    kept = stage(provenance, "synthetic").get("model_saved")
+    return kept if isinstance(kept, bool) else None
 
 
 def training_hashes(provenance: Mapping[str, Any]) -> dict[str, str]:
@@ -46,6 +98,9 @@ def training_hashes(provenance: Mapping[str, Any]) -> dict[str, str]:
         if "sha256" in place or "hash" in place
     }
 
+
+LIBRARIES = frozenset({"sdv", "ctgan", "torch"})
+"""Names among a generator's parameters that are versions of libraries and no settings."""
 
 COUNTS = {
     "synthetic": ("rejected", "repaired", "rejected_rows", "drawn", "without_condition", "switched_off"),
@@ -66,10 +121,14 @@ def counts(provenance: Mapping[str, Any]) -> list[tuple[str, str, str]]:
 
 
 def facts(value: Any, place: str = "") -> Iterator[tuple[str, Any]]:
-    """The leaves of nested mappings with their dotted place; lists are joined."""
+    """The leaves of nested mappings with their dotted place; lists are joined, mappings in them go by their name."""
     if isinstance(value, Mapping):
         for key in sorted(value, key=str):
             yield from facts(value[key], f"{place}.{key}" if place else str(key))
+    elif isinstance(value, list | tuple) and any(isinstance(one, Mapping) for one in value):
+        for number, one in enumerate(value, 1):
+            name = one.get("name", number) if isinstance(one, Mapping) else number
+            yield from facts(one, f"{place}.{name}")
     elif isinstance(value, list | tuple):
         if value:
             yield place, ", ".join(map(str, value[:12])) + (f" … ({len(value)})" if len(value) > 12 else "")

@@ -10,14 +10,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pandas as pd
+from scipy.special import logit
 
-from fhirsynth.seeds import derive, rng
-from fhirsynth.trilemma.encode import Encoder, flags
-from fhirsynth.trilemma.intervals import Bools, Floats, auc, average_precision, bootstrap_curves, interval
-from fhirsynth.trilemma.measure import Cohort, Measure, Roc, Verdict, at_least, worst
+from fhirsynth.seeds import rng
+from fhirsynth.trilemma.encode import flags
+from fhirsynth.trilemma.intervals import Z95, Bools, Floats, auc, average_precision, interval
+from fhirsynth.trilemma.learning import MODELS, Learned, learn
+from fhirsynth.trilemma.measure import Cohort, Measure, Roc, Verdict, at_least, verdict_of
 from fhirsynth.trilemma.samples import Samples
-from fhirsynth.trilemma.threads import threads_for
+from fhirsynth.trilemma.weighted import redraw, slope
 
 MIN_POSITIVES = 10
 """Holdout patients of each class; below it the interval of an AUC spans everything of interest."""
@@ -28,9 +29,10 @@ KEPT = 0.80
 SIGNAL = 0.60
 """Lower bound of the real model's AUC below which there is no signal that could be kept."""
 
-GRID = np.linspace(0, 1, 51)
+SLOPES = 200
+"""Bootstrap draws of the calibration slope."""
 
-MODELS = {"logistic": "Logistic regression", "boosting": "Gradient boosting"}
+GRID = np.linspace(0, 1, 51)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,25 +44,6 @@ class Utility:
     verdict: Verdict
     sentence: str
     learned: Learned | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Learned:
-    """What the classifiers, by name, say of the holdout, and their AUC and average precision over bootstrap draws.
-
-    Rows of ``areas`` and ``precisions``: synthetic, then real, of one model after the other.
-    """
-
-    labels: Bools
-    real: dict[str, Floats]
-    synthetic: dict[str, Floats]
-    areas: Floats
-    precisions: Floats
-
-    @property
-    def order(self) -> list[Floats]:
-        """The scores in the order of the rows of ``areas``."""
-        return [one[name] for name in MODELS for one in (self.synthetic, self.real)]
 
 
 def measure_utility(samples: Samples, cohort: Cohort, *, overall: Learned | None = None) -> Utility:
@@ -132,55 +115,84 @@ def _nothing(cohort: Cohort, n: int, reason: str) -> Utility:
     return Utility([measure], [], "UNDERPOWERED", reason)
 
 
-def learn(samples: Samples, real: Mapping[str, Floats] | None = None) -> Learned:
-    """Fit on synthetic and on real rows and score the holdout; ``real``: scores of the latter, if they are known."""
-    target = str(samples.target)
-    train, made, holdout = (
-        frame[frame[target].notna()] for frame in (samples.train, samples.completed(prevalence=False), samples.holdout)
-    )
-    encoder = Encoder.fit(samples.train, samples.schema, skip={target})
-    test = encoder.transform(holdout)
-
-    def scores(frame: pd.DataFrame) -> dict[str, Floats]:
-        features, labels = encoder.transform(frame), flags(frame[target])
-        return {name: fit(name, features, labels, samples.seed).predict_proba(test)[:, 1] for name in MODELS}
-
-    with threads_for(len(train)):
-        arms = scores(made), dict(real) if real is not None else scores(train)
-    labels, order = flags(holdout[target]), [arm[name] for name in MODELS for arm in arms]
-    areas, precisions = bootstrap_curves(labels, order, rng(samples.seed, "utility", len(labels)))
-    return Learned(labels, arms[1], arms[0], areas, precisions)
-
-
-def fit(name: str, features: Floats, labels: Bools, seed: int, rounds: int = 100) -> Any:
-    """A fitted classifier: ``logistic`` or ``boosting``."""
-    from sklearn.ensemble import HistGradientBoostingClassifier
-    from sklearn.linear_model import LogisticRegression
-
-    model: Any
-    if name == "logistic":
-        model = LogisticRegression(max_iter=5000)
-    else:
-        state = derive(seed, "boosting") % 2**32
-        model = HistGradientBoostingClassifier(max_iter=rounds, early_stopping=False, random_state=state)
-    return model.fit(features, labels)
-
-
 def _judge(samples: Samples, learned: Learned, cohort: Cohort, metric: str) -> Utility:
-    draws = learned.areas if metric == "AUC" else learned.precisions
-    score = auc if metric == "AUC" else average_precision
+    is_area = metric == "AUC"
+    draws = learned.areas if is_area else learned.precisions
+    spread = learned.areas_spread if is_area else learned.precisions_spread
+    noise = rng(samples.seed, "utility", "rows", cohort).normal(0, 1, draws.shape)
+    draws = draws + spread[:, None] * noise
+    score = auc if is_area else average_precision
     points = [score(learned.labels, one) for one in learned.order]
-    chance = 0.5 if metric == "AUC" else float(learned.labels.mean())
+    chance = 0.5 if is_area else float(learned.labels.mean())
     best = max(range(len(MODELS)), key=lambda index: points[2 * index + 1])
     measures = []
     for index, model in enumerate(MODELS):
         rows = slice(2 * index, 2 * index + 2)
         pair = _Pair(model, cohort, metric, chance, points[rows], draws[rows], len(learned.labels))
         measures += [pair.ratio(samples, leads=index == best), pair.kept(leads=index == best)]
+        if is_area:
+            measures += _shown(samples, learned, model, index, cohort)
     rocs = _rocs(learned) if cohort == "overall" else []
-    verdict = worst([one.verdict for one in measures if one.verdict is not None])
-    sentence = _sentence(measures[2 * best + 1], points[2 * best : 2 * best + 2], metric)
-    return Utility(measures, rocs, verdict, sentence, learned)
+    sentence = _sentence(measures, points[2 * best : 2 * best + 2], metric, list(MODELS)[best])
+    return Utility(measures, rocs, verdict_of(measures), sentence, learned)
+
+
+def _shown(samples: Samples, learned: Learned, model: str, index: int, cohort: Cohort) -> list[Measure]:
+    """Average precision, Brier score and calibration slope: shown beside those of the real model, deciding nothing."""
+    labels, made, real = learned.labels, learned.synthetic[model], learned.real[model]
+    generator = rng(samples.seed, "utility", "slope", model, cohort)
+    prevalence = float(labels.mean())
+    precision = [average_precision(labels, one) for one in (made, real)]
+    squares = [(one - labels) ** 2 for one in (made, real)]
+    brier, error = float(squares[0].mean()), Z95 * float(squares[0].std()) / np.sqrt(len(labels))
+    steep, steep_real = (_slope(labels, one, generator) for one in (made, real))
+    note = f"{_how(samples, 'AUC')} By always saying the prevalence: {prevalence * (1 - prevalence):.3f}."
+    rows = (
+        (
+            "average_precision",
+            "Average precision, trained on synthetic",
+            (precision[0], *interval(learned.precisions[2 * index])),
+            "as trained on real",
+            f"Trained on real {precision[1]:.3f}; by chance {prevalence:.3f}.",
+        ),
+        (
+            "brier",
+            "Brier score, trained on synthetic (0 is best)",
+            (brier, brier - error, brier + error),
+            "as trained on real",
+            f"Trained on real {squares[1].mean():.3f}. {note}",
+        ),
+        (
+            "calibration_slope",
+            "Calibration slope, trained on synthetic",
+            steep,
+            "≈ 1",
+            f"Trained on real {steep_real[0]:.2f}. Below 1 the model is too sure of itself.",
+        ),
+    )
+    return [
+        Measure(
+            name=f"{name}_{model}",
+            title=f"{title}, {MODELS[model].lower()}",
+            dimension="utility",
+            cohort=cohort,
+            value=value[0],
+            low=value[1],
+            high=value[2],
+            n=len(labels),
+            target=target,
+            note=words,
+        )
+        for name, title, value, target, words in rows
+    ]
+
+
+def _slope(labels: Bools, scores: Floats, generator: np.random.Generator) -> tuple[float, float, float]:
+    """Calibration slope of probabilities and its 95 % bootstrap interval."""
+    logits = np.nan_to_num(logit(scores))
+    once = np.ones((1, len(labels)))
+    drawn = [slope(labels, logits, block) for _, block in redraw(labels, once[0], SLOPES, generator)]
+    return float(slope(labels, logits, once)[0]), *interval(np.concatenate(drawn))
 
 
 @dataclass(frozen=True, slots=True)
@@ -290,7 +302,8 @@ def roc(name: str, group: Any, labels: Bools, scores: Floats) -> Roc:
     )
 
 
-def _sentence(kept: Measure, points: list[float], metric: str) -> str:
+def _sentence(measures: list[Measure], points: list[float], metric: str, model: str) -> str:
+    kept = next(one for one in measures if one.name == f"signal_kept_{model}")
     if kept.value is None or kept.low is None:
         return kept.note
     words = {

@@ -1,0 +1,277 @@
+"""What can be put beside few positives: each arm draws its rows from the part of train that a classifier learns from.
+
+Sources: SMOTE-NC, Chawla et al. (2002), https://doi.org/10.1613/jair.953, as imbalanced-learn computes it; random
+oversampling and class weights as the usual remedies, He & Garcia (2009), https://doi.org/10.1109/TKDE.2008.239.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from fhirsynth.errors import UsageError
+from fhirsynth.schema import Feature, FeatureSchema
+from fhirsynth.trilemma.encode import flags, numbers
+from fhirsynth.trilemma.intervals import Floats
+from fhirsynth.trilemma.samples import MIN_CLASS
+
+RATIOS = (0.5, 1.0, 2.0, 4.0, 8.0)
+"""Added positives to each real one."""
+
+NEIGHBOURS = 5
+"""Of SMOTE, as in the paper."""
+
+Pool = Callable[[pd.DataFrame, pd.DataFrame, np.random.Generator], pd.DataFrame]
+"""Positives and negatives that are learned from in, positives to add out, in random order, enough for every ratio."""
+
+NAMES = ("none", "weights", "oversampling", "smote", "oracle", "permuted")
+"""Arms that are always tried, or tried where there is a fresh real draw; no generator can be called so."""
+
+
+@dataclass(frozen=True, slots=True)
+class Arm:
+    """One way to help a classifier that has few positives.
+
+    Parameters
+    ----------
+    name, title
+        Identifier, and words for people.
+    ratios
+        The mixing ratios that its rows can fill without repeating any; empty for an arm that adds nothing.
+    pool
+        Where its rows come from; None for an arm that adds nothing.
+    balanced
+        Whether the classes are weighted to count the same.
+    """
+
+    name: str
+    title: str
+    ratios: tuple[float, ...] = ()
+    pool: Pool | None = None
+    balanced: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Arms:
+    """The arms in the order of the report, which of them are generators, and what could not be done."""
+
+    arms: tuple[Arm, ...]
+    generators: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+def build_arms(
+    train: pd.DataFrame,
+    generators: Mapping[str, pd.DataFrame],
+    oracle: pd.DataFrame | None,
+    schema: FeatureSchema,
+    target: str,
+) -> Arms:
+    """Every arm that these rows allow.
+
+    Parameters
+    ----------
+    train
+        Real rows with the target known.
+    generators
+        Synthetic rows by name of their generator; the control is made from the first that has positives.
+    oracle
+        Real rows that nothing has seen, if there are any.
+    schema, target
+        The columns, and the flag to be predicted.
+
+    Raises
+    ------
+    UsageError
+        When there is no generator, one bears the name of another arm, or rows lack a column.
+    """
+    frames = _checked(generators, oracle, schema)
+    positives = int(flags(train[target]).sum())
+    made = {name: frame[flags(frame[target])] for name, frame in frames.items()}
+    sources = [Arm(name, _title(name), fillable(len(rows), positives), drawn(rows)) for name, rows in made.items()]
+    usable = [arm for arm in sources if arm.ratios]
+    named = tuple(arm.name for arm in usable if arm.name != "oracle")
+    control, note = _control(train, frames, named, target)
+    arms = (
+        Arm("none", "Real patients alone"),
+        Arm("weights", "Class weights", balanced=True),
+        Arm("oversampling", "Real cases repeated at random", RATIOS, repeated),
+        Arm("smote", "SMOTE-NC", RATIOS, interpolated(schema)),
+        *usable,
+        *([control] if control.ratios else []),
+    )
+    return Arms(arms, named, (note, *(_short(arm, len(made[arm.name]), positives) for arm in sources if _lacks(arm))))
+
+
+def fillable(rows: int, positives: int) -> tuple[float, ...]:
+    """The ratios that so many rows can fill beside so many real positives."""
+    return tuple(ratio for ratio in RATIOS if added(ratio, positives) <= rows)
+
+
+def added(ratio: float, positives: int) -> int:
+    """How many rows a ratio asks for."""
+    return round(ratio * positives)
+
+
+def repeated(positives: pd.DataFrame, _negatives: pd.DataFrame, generator: np.random.Generator) -> pd.DataFrame:
+    """Real positives, drawn with replacement."""
+    return positives.iloc[generator.integers(0, len(positives), _most(positives))]
+
+
+def drawn(rows: pd.DataFrame, size: int | None = None) -> Pool:
+    """Rows that are given, drawn without replacement: all of them, or ``size``."""
+    return lambda _positives, _negatives, generator: rows.iloc[generator.permutation(len(rows))[:size]]
+
+
+def relabelled(size: int) -> Pool:
+    """Real negatives of the part that is learned from, said to be positives."""
+    return lambda _positives, negatives, generator: negatives.iloc[generator.permutation(len(negatives))[:size]]
+
+
+def interpolated(schema: FeatureSchema) -> Pool:
+    """SMOTE-NC: between each positive and one of its neighbours for numbers, the neighbours' commonest value else.
+
+    Numbers are in standard deviations of the positives, gaps are filled with their median, and whether a number is
+    missing is a category of its own, from which gaps are made again; counts are rounded.
+    """
+
+    def pool(positives: pd.DataFrame, negatives: pd.DataFrame, generator: np.random.Generator) -> pd.DataFrame:
+        table = _Table.of(positives, negatives, schema)
+        size, wanted = len(positives), _most(positives)
+        sampler = _sampler(len(table.numbers), table.width, min(NEIGHBOURS, size - 1), size + wanted, generator)
+        labels = np.arange(len(table.values)) < size
+        resampled, _ = sampler.fit_resample(table.values, labels.astype(np.int64))
+        return table.frame(np.asarray(resampled[len(labels) :], dtype=np.float64))
+
+    return pool
+
+
+def _most(positives: pd.DataFrame) -> int:
+    return added(max(RATIOS), len(positives))
+
+
+def _sampler(numeric: int, width: int, neighbours: int, total: int, generator: np.random.Generator) -> Any:
+    from imblearn.over_sampling import SMOTEN, SMOTENC
+
+    options: dict[str, Any] = {
+        "k_neighbors": neighbours,
+        "sampling_strategy": {1: total},
+        "random_state": int(generator.integers(2**32)),
+    }
+    # SMOTE-NC refuses tables without numbers; its authors' variant for categories alone is SMOTE-N.
+    return SMOTENC(list(range(numeric, width)), **options) if numeric else SMOTEN(**options)
+
+
+@dataclass(frozen=True, slots=True)
+class _Table:
+    """Rows as SMOTE-NC takes them: scaled numbers, then whether each is missing, then codes of flags and categories."""
+
+    schema: FeatureSchema
+    values: Floats
+    numbers: tuple[Feature, ...]
+    centres: Floats
+    scales: Floats
+    levels: dict[str, Any]
+
+    @property
+    def width(self) -> int:
+        return int(self.values.shape[1])
+
+    @classmethod
+    def of(cls, positives: pd.DataFrame, negatives: pd.DataFrame, schema: FeatureSchema) -> _Table:
+        both = pd.concat([positives, negatives], ignore_index=True)
+        numeric = schema.of_kind("number", "count")
+        raw = np.column_stack([np.zeros((len(both), 0)), *(numbers(both[feature.name]) for feature in numeric)])
+        centres, scales = _centres(raw[: len(positives)])
+        scaled = (np.where(np.isnan(raw), centres, raw) - centres) / scales
+        coded = {
+            feature.name: pd.factorize(both[feature.name], use_na_sentinel=False)
+            for feature in schema.of_kind("flag", "category")
+        }
+        values = np.column_stack([scaled, np.isnan(raw), *(codes for codes, _ in coded.values())])
+        levels = {name: found for name, (_, found) in coded.items()}
+        return cls(schema, values, tuple(numeric), centres, scales, levels)
+
+    def frame(self, values: Floats) -> pd.DataFrame:
+        """Rows of the schema again."""
+        count = len(self.numbers)
+        raw = values[:, :count] * self.scales + self.centres
+        raw = np.where(values[:, count : 2 * count] > 0.5, np.nan, raw)
+        columns: dict[str, Any] = {
+            # A fraction of a visit would tell made rows from real ones.
+            feature.name: np.round(raw[:, index]) if feature.kind == "count" else raw[:, index]
+            for index, feature in enumerate(self.numbers)
+        }
+        for index, (name, levels) in enumerate(self.levels.items()):
+            columns[name] = levels.take(np.rint(values[:, 2 * count + index]).astype(np.int64))
+        return self.schema.conform(pd.DataFrame(columns))
+
+
+def _centres(raw: Floats) -> tuple[Floats, Floats]:
+    """Median and standard deviation of what is known of each column; 0 and 1 where nothing is, or nothing varies."""
+    known = [column[~np.isnan(column)] for column in raw.T]
+    centres = np.array([np.median(column) if len(column) else 0.0 for column in known])
+    spreads = np.array([column.std() if len(column) else 0.0 for column in known])
+    return centres, np.where(spreads > 1e-9 * np.maximum(1.0, np.abs(centres)), spreads, 1.0)
+
+
+def _checked(
+    generators: Mapping[str, pd.DataFrame], oracle: pd.DataFrame | None, schema: FeatureSchema
+) -> dict[str, pd.DataFrame]:
+    if not generators:
+        raise UsageError("uplift: no synthetic rows were given; name at least one generator with its rows")
+    taken = [name for name in generators if name in NAMES]
+    if taken:
+        raise UsageError(f"uplift: '{taken[0]}' is the name of an arm; call the generator something else")
+    frames = {**generators, **({} if oracle is None else {"oracle": oracle})}
+    for name, frame in frames.items():
+        absent = [column for column in schema.columns if column not in frame.columns]
+        if absent:
+            raise UsageError(f"uplift, rows of '{name}': lack the columns {', '.join(absent)}")
+    return {name: frame[schema.columns] for name, frame in frames.items()}
+
+
+def _title(name: str) -> str:
+    return "Further real cases (oracle)" if name == "oracle" else f"Synthetic cases ({name})"
+
+
+def _control(
+    train: pd.DataFrame, frames: Mapping[str, pd.DataFrame], named: tuple[str, ...], target: str
+) -> tuple[Arm, str]:
+    """Rows whose label means nothing, as many as the first generator has positives."""
+    labels = flags(train[target])
+    real, negatives = int(labels.sum()), int((~labels).sum())
+    first = frames[named[0]] if named else None
+    size = int(flags(first[target]).sum()) if first is not None else added(max(RATIOS), real)
+    if first is not None and len(first) - size >= MIN_CLASS:
+        arm = Arm("permuted", "Control: synthetic rows, labels permuted", fillable(size, real), drawn(first, size))
+        return arm, (
+            f"The control adds rows of '{named[0]}' that became cases when the labels of all its rows were permuted; "
+            "it must not help."
+        )
+    ratios = fillable(min(size, negatives), real)
+    arm = Arm("permuted", "Control: real negatives called cases", ratios, relabelled(size))
+    return arm, (
+        "No generator made patients of both classes whose labels could be permuted; the control adds real training "
+        "patients without the condition, called cases, in the number of the synthetic ones. It must not help."
+    )
+
+
+def _lacks(arm: Arm) -> bool:
+    return len(arm.ratios) < len(RATIOS)
+
+
+def _short(arm: Arm, rows: int, positives: int) -> str:
+    if not arm.ratios:
+        return (
+            f"{arm.title}: has {rows} positives, too few for even {RATIOS[0]:g} to each of the {positives} real ones; "
+            "it has no arm."
+        )
+    return (
+        f"{arm.title}: {rows} positives fill ratios up to {arm.ratios[-1]:g} to each of the {positives} real ones; "
+        f"{RATIOS[len(arm.ratios)]:g} and more were not tried, as repeated rows teach nothing new."
+    )

@@ -1,0 +1,22 @@
+"""The pictures as SVG text. They draw what a report holds and compute nothing but places.
+
+Blue is real, orange is synthetic, grey is the band in which real samples lie; what colour says, a shape, a dash or a
+word says too.
+"""
+
+from fhirsynth.trilemma.drawing.bars import marginal
+from fhirsynth.trilemma.drawing.curves import distances, leaks, mixing, rocs, span
+from fhirsynth.trilemma.drawing.fields import MOST_COLUMNS, association, difference, plane
+
+__all__ = [
+    "MOST_COLUMNS",
+    "association",
+    "difference",
+    "distances",
+    "leaks",
+    "marginal",
+    "mixing",
+    "plane",
+    "rocs",
+    "span",
+]

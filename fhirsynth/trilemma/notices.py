@@ -1,0 +1,109 @@
+"""What a reader of the report must know of the data before the figures: one line each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pandas as pd
+
+from fhirsynth.errors import EvaluateError
+from fhirsynth.schema import FeatureSchema
+
+MOST_LEVELS = 100
+"""Values of a category that are told apart; rarer ones are taken together."""
+
+OTHERS = "(other)"
+
+SAME = 0.5
+"""Share of holdout rows, beyond what chance has, that equal training rows: from here on it is no accident."""
+
+NAMED = 3
+"""Values and columns that are named in a line."""
+
+
+def refuse_leak(train: pd.DataFrame, holdout: pd.DataFrame) -> str | None:
+    """What is to be said of holdout rows that the generator has seen; None when there is nothing.
+
+    Compared with how often training rows equal each other, which is what chance has in coarse data.
+
+    Raises
+    ------
+    EvaluateError
+        When the holdout is, for the most part, training data.
+    """
+    left, right = _keys(train), _keys(holdout)
+    equal, usual = float(right.isin(set(left)).mean()), float(left.duplicated(keep=False).mean())
+    if len(left) == len(right) and sorted(left) == sorted(right):
+        raise EvaluateError(
+            f"train and holdout are the same {len(left)} rows: nothing can be judged by patients that the generator "
+            "has seen; split by patient, train on one part and give the other as --holdout"
+        )
+    if equal - usual >= SAME:
+        raise EvaluateError(
+            f"{equal:.0%} of the holdout rows equal a training row in every column (training rows equal each other in "
+            f"{usual:.0%}): the generator must never have seen the holdout; split by patient and train anew"
+        )
+    if equal - usual > max(0.02, 3 / len(right)):
+        return (
+            f"{equal:.1%} of the holdout rows equal a training row in every column, while training rows equal each "
+            f"other in {usual:.1%}: some patients may be on both sides, and privacy then looks better than it is."
+        )
+    return None
+
+
+def _keys(frame: pd.DataFrame) -> pd.Series:
+    """One text a row, equal exactly where rows are equal in every column."""
+    hashes: pd.Series = pd.util.hash_pandas_object(frame.astype("string").fillna("\0"), index=False)
+    return hashes
+
+
+def lump(frames: list[pd.DataFrame], schema: FeatureSchema) -> tuple[list[pd.DataFrame], list[str]]:
+    """Take rare values of a category with very many together, in all frames alike."""
+    notices, frames = [], [frame.copy() for frame in frames]
+    for feature in schema.of_kind("category"):
+        counts = pd.concat([frame[feature.name] for frame in frames]).value_counts()
+        if len(counts) > MOST_LEVELS:
+            kept = set(counts.index[: MOST_LEVELS - 1])
+            for frame in frames:
+                column = frame[feature.name]
+                frame[feature.name] = column.where(column.isna() | column.isin(kept), OTHERS)
+            notices.append(
+                f"{feature.title} has {len(counts)} values; the {len(kept)} commonest are told apart, the others are "
+                "taken together. An identifier or free text should be left out."
+            )
+    return frames, notices
+
+
+def notices(
+    train: pd.DataFrame, holdout: pd.DataFrame, synthetic: pd.DataFrame, schema: FeatureSchema
+) -> Iterator[str]:
+    """Columns that say nothing, and values that no real patient has."""
+    real = pd.concat([train, holdout], ignore_index=True)
+    titles = {feature.name: feature.title for feature in schema.features}
+    empty = [titles[name] for name in schema.columns if real[name].isna().all()]
+    constant = [titles[n] for n in schema.columns if titles[n] not in empty and real[n].nunique(dropna=False) == 1]
+    flat = [
+        titles[name]
+        for name in schema.columns
+        if real[name].nunique(dropna=False) > 1 and synthetic[name].nunique(dropna=False) == 1
+    ]
+    for found, words in (
+        (empty, "no value in any real row, and are not compared"),
+        (constant, "one value in every real row; only whether synthetic rows differ is compared"),
+        (flat, "a single value in every synthetic row, though real rows vary"),
+    ):
+        if found:
+            yield f"{_listed(found)} {'have' if len(found) > 1 else 'has'} {words}."
+    for feature in schema.of_kind("category"):
+        unknown = synthetic[feature.name][~synthetic[feature.name].isin(set(real[feature.name].dropna()))].dropna()
+        if len(unknown):
+            values = [str(value) for value in unknown.value_counts().index]
+            yield (
+                f"{feature.title}: {len(unknown)} synthetic rows hold a value that no real row has "
+                f"({_listed([f'“{value}”' for value in values])}); it counts as a value of its own."
+            )
+
+
+def _listed(names: list[str]) -> str:
+    more = len(names) - NAMED
+    return ", ".join(names[:NAMED]) + (f" and {more} more" if more > 0 else "")

@@ -1,0 +1,237 @@
+"""The fits behind augmentation uplift: what is chosen inside train, and what is tested on the holdout.
+
+Added positives make cases look commoner than they are; scores are put back by the ratio of odds: Elkan (2001),
+https://dl.acm.org/doi/10.5555/1642194.1642224; Saerens et al. (2002), https://doi.org/10.1162/089976602753284446.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+import pandas as pd
+
+from fhirsynth.errors import EvaluateError, UsageError
+from fhirsynth.seeds import derive, rng
+from fhirsynth.trilemma.arms import Arm, added
+from fhirsynth.trilemma.encode import Encoder, flags
+from fhirsynth.trilemma.intervals import Bools, Floats, average_precision
+from fhirsynth.trilemma.learning import MODELS, fit
+from fhirsynth.trilemma.samples import Samples
+from fhirsynth.trilemma.utility import MIN_POSITIVES
+from synthea_bridge.progress import Progress
+
+FOLDS = 3
+"""Of the inner validation: with ten positives each part still has three to be found."""
+
+REPEATS = 4
+"""Of the inner validation, each with another split and other added rows: with few cases one alone chooses by luck."""
+
+SEEDS = 5
+"""Draws of the rows that an arm adds."""
+
+ABOVE = 5
+"""Negatives that must lie above the threshold of a specificity for it to mean anything."""
+
+SPECIFICITIES = (0.95, 0.9, 0.8, 0.5)
+
+Key = tuple[str, float]
+"""Name of an arm, and a ratio."""
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """Rows with the target known, and what each holdout row counts; ``weighted``: whether that is the natural share."""
+
+    train: pd.DataFrame
+    holdout: pd.DataFrame
+    samples: Samples
+    target: str
+    weights: Floats
+    weighted: bool
+
+    @classmethod
+    def of(cls, samples: Samples, weights: Floats | None) -> Self:
+        """Take what can be used; ``weights`` of shape (holdout rows,), or None where each counts the same.
+
+        Raises
+        ------
+        UsageError
+            Without a target, or where weights do not fit the holdout.
+        EvaluateError
+            With fewer than ten patients of a class in train or holdout.
+        """
+        if samples.target is None:
+            raise UsageError("uplift: no target was given (--target), so there is nothing to be predicted")
+        counts = np.ones(len(samples.holdout)) if weights is None else np.asarray(weights, dtype=np.float64)
+        if counts.shape != (len(samples.holdout),) or not np.isfinite(counts).all() or (counts < 0).any():
+            raise UsageError(f"uplift: weights must be {len(samples.holdout)} numbers, one a holdout row, none below 0")
+        # Who stands for nobody cannot be drawn: a bootstrap draw of such patients alone would say nothing.
+        used = samples.holdout[samples.target].notna().to_numpy() & (counts > 0)
+        train = samples.train[samples.train[samples.target].notna()]
+        task = cls(train, samples.holdout[used], samples, samples.target, counts[used], weights is not None)
+        task._check()
+        return task
+
+    def _check(self) -> None:
+        weighted = " of a weight above 0" if self.weighted else ""
+        for name, labels in (("the training rows hold", self.train_labels), ("the holdout holds", self.labels)):
+            if min(labels.sum(), (~labels).sum()) < MIN_POSITIVES:
+                raise EvaluateError(
+                    f"uplift was not measured: {name} {labels.sum()} patients with '{self.target}' and "
+                    f"{(~labels).sum()} without{weighted if name == 'the holdout holds' else ''}; "
+                    f"{MIN_POSITIVES} of each are needed"
+                )
+
+    @property
+    def train_labels(self) -> Bools:
+        """Of train."""
+        return flags(self.train[self.target])
+
+    @property
+    def labels(self) -> Bools:
+        """Of the holdout."""
+        return flags(self.holdout[self.target])
+
+    @property
+    def share(self) -> float:
+        """Of positives in the holdout, weighted."""
+        return float(np.average(self.labels, weights=self.weights))
+
+    @property
+    def prior(self) -> float:
+        """The prevalence that predictions are put back to: the natural one where it is known, or that of train."""
+        return self.share if self.weighted else float(self.train_labels.mean())
+
+    @property
+    def specificity(self) -> float:
+        """The highest that so many negatives, in effect, can resolve."""
+        weights = self.weights[~self.labels]
+        effective = weights.sum() ** 2 / (weights**2).sum()
+        return next((s for s in SPECIFICITIES if effective * (1 - s) >= ABOVE - 1e-9), SPECIFICITIES[-1])
+
+    def rng(self, *path: str | int) -> np.random.Generator:
+        """A stream of its own for ``path``."""
+        return rng(self.samples.seed, "uplift", *path)
+
+    def splits(self) -> Iterator[tuple[int, pd.DataFrame, pd.DataFrame]]:
+        """Inner validation: number of the split, rows to learn from and rows to look at, all of train."""
+        from sklearn.model_selection import RepeatedStratifiedKFold
+
+        state = derive(self.samples.seed, "uplift", "folds") % 2**32
+        folds = RepeatedStratifiedKFold(n_splits=FOLDS, n_repeats=REPEATS, random_state=state)
+        for number, (learn, look) in enumerate(folds.split(self.train, self.train_labels)):
+            yield number, self.train.iloc[learn], self.train.iloc[look]
+
+
+@dataclass(slots=True)
+class Steps:
+    """How many models have been fitted, told to whoever listens."""
+
+    progress: Progress
+    total: int
+    done: int = 0
+
+    def next(self, words: str) -> None:
+        """Say what is being fitted."""
+        self.progress(self.done, self.total, f"augmentation uplift, {words}")
+        self.done += 1
+
+    def end(self) -> None:
+        """Say that all is done."""
+        self.progress(self.total, self.total, "")
+
+
+def fits(arms: tuple[Arm, ...]) -> int:
+    """Models of the inner validation, and those that are tested."""
+    inner = FOLDS * REPEATS
+    return inner * len(MODELS) + sum(len(arm.ratios) * (inner + SEEDS) or 1 for arm in arms)
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """Rows to learn from and rows to score, as numbers; nothing of the latter is used before they are scored."""
+
+    positives: pd.DataFrame
+    negatives: pd.DataFrame
+    encoder: Encoder
+    features: Floats
+    test: Floats
+    model: str
+    seed: int
+
+    @classmethod
+    def of(cls, task: Task, model: str, learn: pd.DataFrame, test: pd.DataFrame) -> Self:
+        """Split ``learn`` by class; scaling and categories are those of ``learn`` too."""
+        labels = flags(learn[task.target])
+        positives, negatives = learn[labels], learn[~labels]
+        encoder = Encoder.fit(learn, task.samples.schema, skip={task.target})
+        features = np.vstack([encoder.transform(positives), encoder.transform(negatives)])
+        return cls(positives, negatives, encoder, features, encoder.transform(test), model, task.samples.seed)
+
+    def score(self, extra: Floats | None = None, *, balanced: bool = False) -> Floats:
+        """Log-odds of the rows to score, less the log-odds of the prevalence that was learned from.
+
+        What is left is the evidence of a row for the condition, whatever the prevalence: to add the log-odds of any
+        other prevalence gives the prediction there.
+        """
+        rows = self.features if extra is None else np.vstack([self.features, extra])
+        labels = np.ones(len(rows), dtype=np.bool_)
+        labels[len(self.positives) : len(self.features)] = False
+        fitted = fit(self.model, rows, labels, self.seed)
+        if balanced:
+            fitted = fitted.set_params(class_weight="balanced").fit(rows, labels)
+        learned = 0.5 if balanced else float(labels.mean())
+        scores: Floats = fitted.decision_function(self.test) - log_odds(learned)
+        return scores
+
+    def sweep(self, arm: Arm, generator: np.random.Generator) -> Iterator[tuple[float, Floats]]:
+        """The scores at each ratio of an arm; a larger ratio holds the rows of the smaller ones."""
+        if arm.pool is not None:
+            pool = self.encoder.transform(arm.pool(self.positives, self.negatives, generator))
+            for ratio in arm.ratios:
+                yield ratio, self.score(pool[: added(ratio, len(self.positives))])
+
+
+def log_odds(share: float) -> float:
+    """Of a share between 0 and 1, both excluded."""
+    return float(np.log(share / (1 - share)))
+
+
+def inner_alone(task: Task, model: str, steps: Steps) -> float:
+    """Average precision of real patients alone in the inner validation."""
+    found = []
+    for _, learn, look in task.splits():
+        steps.next("choice of the model")
+        scores = Bench.of(task, model, learn, look).score()
+        found.append(average_precision(flags(look[task.target]), scores))
+    return float(np.mean(found))
+
+
+def inner_arms(task: Task, model: str, arms: tuple[Arm, ...], steps: Steps) -> dict[Key, float]:
+    """Average precision of every arm and ratio in the inner validation."""
+    found: dict[Key, list[float]] = {}
+    for number, learn, look in task.splits():
+        bench, labels = Bench.of(task, model, learn, look), flags(look[task.target])
+        for arm in arms:
+            for ratio, scores in bench.sweep(arm, task.rng(arm.name, "inner", number)):
+                steps.next(f"choice of the ratio, {arm.title}")
+                found.setdefault((arm.name, ratio), []).append(average_precision(labels, scores))
+    return {key: float(np.mean(values)) for key, values in found.items()}
+
+
+def holdout_scores(task: Task, model: str, arms: tuple[Arm, ...], steps: Steps) -> dict[Key, list[Floats]]:
+    """Scores of the holdout by arm and ratio, one for each draw of what is added; ratio 0 adds nothing."""
+    bench = Bench.of(task, model, task.train, task.holdout)
+    found: dict[Key, list[Floats]] = {}
+    for arm in arms:
+        if arm.pool is None:
+            steps.next(arm.title)
+            found[arm.name, 0.0] = [bench.score(balanced=arm.balanced)]
+        for number in range(SEEDS):
+            for ratio, scores in bench.sweep(arm, task.rng(arm.name, "draw", number)):
+                steps.next(arm.title)
+                found.setdefault((arm.name, ratio), []).append(scores)
+    return found
