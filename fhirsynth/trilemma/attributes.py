@@ -16,7 +16,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from fhirsynth.trilemma.encode import Encoder, numbers
-from fhirsynth.trilemma.intervals import Z95, Bools, Floats
+from fhirsynth.trilemma.intervals import PERMUTATIONS, Z95, Bools, Floats, relabelled
 from fhirsynth.trilemma.measure import Attribute, Measure
 from fhirsynth.trilemma.samples import Samples
 from fhirsynth.trilemma.world import LEAK_PASS, POWER, World, leak_verdict, nearest
@@ -154,7 +154,7 @@ def _leak(world: World, right: Floats, majority: float, sensitive: Sequence[str]
         literal=True,
         baseline=float(outside.mean()),
     )
-    p = _one_sided(value, spread)
+    p = _relabelled(person, member, strata, world.generator("attributes"))
     leak = world.measure(
         "attribute_leak",
         "Attribute inference, members minus non-members",
@@ -187,7 +187,19 @@ def difference(person: Floats, member: Bools, strata: Bools) -> tuple[float, flo
     return (value / total, float(np.sqrt(variance)) / total) if total else (0.0, 1.0)
 
 
-def _one_sided(value: float, spread: float) -> float:
-    from scipy.stats import norm
-
-    return float(norm.sf(value / spread)) if spread > 0 else float(value <= 0)
+def _relabelled(person: Floats, member: Bools, strata: Bools, generator: np.random.Generator) -> float:
+    """One-sided p-value of :func:`difference` when membership is relabelled within strata: exact for any sizes."""
+    seen, null, total = 0.0, np.zeros(PERMUTATIONS), 0
+    for part in (strata, ~strata):
+        inside = member[part]
+        count, others = int(inside.sum()), int((~inside).sum())
+        if count < 2 or others < 2:
+            continue
+        values = person[part]
+        # With the sum fixed, the difference of means is a straight line in the sum of members.
+        sums = np.concatenate([block @ values for block in relabelled(inside, generator, PERMUTATIONS)])
+        both = count * (1 / count + 1 / others)
+        seen += both * float(values[inside].sum()) - count / others * float(values.sum())
+        null += both * sums - count / others * float(values.sum())
+        total += count
+    return (1 + int((null >= seen - 1e-9).sum())) / (PERMUTATIONS + 1) if total else 1.0

@@ -9,6 +9,7 @@ fewer than five (Cochran 1954, https://doi.org/10.2307/3001616).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import log, sqrt
 
@@ -18,7 +19,7 @@ from scipy.stats import chi2, fisher_exact, ks_2samp
 from fhirsynth.schema import Feature
 from fhirsynth.trilemma.encode import numbers
 from fhirsynth.trilemma.intervals import Z95, Floats, Ints, holm, wilson
-from fhirsynth.trilemma.measure import ColumnFidelity, Measure, Verdict, at_most
+from fhirsynth.trilemma.measure import Cohort, ColumnFidelity, Measure, Verdict, at_most
 from fhirsynth.trilemma.view import DRAWS, Rows, View
 
 MARGINAL = 0.10
@@ -30,8 +31,11 @@ SHIFT = 0.10
 TIMES = 1.5
 """How many times as frequent (or as rare) a value may be before a difference beyond chance fails."""
 
-ALPHA = 0.02
-"""Chance of a single false alarm over all columns of one cohort; two cohorts then stay below 5 %."""
+ALPHA: Mapping[Cohort, float] = {"overall": 0.02, "rare": 0.01}
+"""Chance of a single false alarm over all columns of a cohort; both together then stay below 5 %."""
+
+CERTAIN = 1e-4
+"""Adjusted p-value of a difference that nobody takes for chance."""
 
 NOTICED = 0.25
 """A pass needs that a shift of this distance in a single column would have been noticed."""
@@ -68,12 +72,19 @@ def compare_columns(view: View) -> tuple[list[ColumnFidelity], list[Measure]]:
     ]
 
 
+def unlike(view: View) -> list[str]:
+    """Titles of the columns that differ for certain; of two parts of the same population none should."""
+    levels = [_levels(view, feature) for feature in view.features]
+    p = np.array([_p_value(view, *one) for one in zip(view.features, levels, strict=True)])
+    return [one.title for one, adjusted in zip(view.features, holm(p), strict=True) if adjusted <= CERTAIN]
+
+
 def _column(
     view: View, index: int, distance: float, band: float, p: float, adjusted: float, levels: list[_Level]
 ) -> ColumnFidelity:
     feature = view.features[index]
     # The values that are beyond chance by themselves, however many values and columns were looked at.
-    clear = [one.ratio for one in levels if one.p * len(levels) * len(view.features) <= ALPHA]
+    clear = [one.ratio for one in levels if one.p * len(levels) * len(view.features) <= ALPHA[view.cohort]]
     ratio = max(clear, key=lambda one: abs(log(one)), default=None)
     matters = distance >= SHIFT or (ratio is not None and abs(log(ratio)) >= log(TIMES))
     return ColumnFidelity(
@@ -86,7 +97,7 @@ def _column(
         p=p,
         p_holm=adjusted,
         ratio=ratio,
-        beyond=matters and adjusted <= ALPHA,
+        beyond=matters and adjusted <= ALPHA[view.cohort],
     )
 
 
@@ -188,7 +199,7 @@ def _excess(view: View, seen: Floats, null: Floats, boot: Floats) -> Measure:
 
 def _shifted(view: View, columns: list[ColumnFidelity]) -> Measure:
     far = [one for one in columns if one.beyond]
-    noticed = _noticed(*view.sizes, len(columns))
+    noticed = _noticed(*view.sizes, ALPHA[view.cohort] / len(columns))
     verdict: Verdict = "FAIL" if far else "PASS" if noticed <= NOTICED else "UNDERPOWERED"
     names = "; ".join(f"{one.title} (distance {one.distance:.2f}{_times(one)})" for one in far)
     return view.measure(
@@ -198,8 +209,8 @@ def _shifted(view: View, columns: list[ColumnFidelity]) -> Measure:
         len(columns),
         target=f"none; a shift of {NOTICED:.2f} in one column would have been noticed",
         met=not far,
-        note=f"{names or 'None'}. Beyond chance: p ≤ {ALPHA} after Holm's correction; enough to matter: a distance of "
-        f"{SHIFT:.2f}, or a value {TIMES} times as frequent or as rare.",
+        note=f"{names or 'None'}. Beyond chance: p ≤ {ALPHA[view.cohort]} after Holm's correction; enough to matter: a "
+        f"distance of {SHIFT:.2f}, or a value {TIMES} times as frequent or as rare.",
         verdict=verdict,
         baseline=0.0,
         detectable=noticed,
@@ -210,7 +221,7 @@ def _times(one: ColumnFidelity) -> str:
     return f", a value {one.ratio:.2f} times as frequent" if one.ratio is not None else ""
 
 
-def _noticed(real: int, made: int, columns: int) -> float:
-    """The KS distance of one column that is noticed with 80 % probability, by the asymptotic test after Bonferroni."""
-    critical = sqrt(-log(ALPHA / columns / 2) / 2)
+def _noticed(real: int, made: int, alpha: float) -> float:
+    """The KS distance of one column that is noticed with 80 % probability by the asymptotic test at a level."""
+    critical = sqrt(-log(alpha / 2) / 2)
     return min(1.0, (critical + 0.842 * 0.5) * sqrt((real + made) / (real * made)))

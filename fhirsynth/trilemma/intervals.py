@@ -8,7 +8,7 @@ https://www.jstor.org/stable/4615733.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -176,6 +176,14 @@ def _permuted(member: Bools, scores: Floats, generator: np.random.Generator, per
         rows = np.broadcast_to(ranks, (min(step, permutations - first), len(ranks)))
         result[first : first + step] = (generator.permuted(rows, axis=1)[:, :inside].sum(axis=1) - offset) / pairs
     return result
+
+
+def relabelled(member: Bools, generator: np.random.Generator, draws: int) -> Iterator[Floats]:
+    """Blocks of shape (draws, rows) of 0 and 1: who is called a member when membership means nothing."""
+    step = max(1, CELLS // len(member))
+    row = member.astype(np.float64)
+    for first in range(0, draws, step):
+        yield generator.permuted(np.broadcast_to(row, (min(step, draws - first), len(row))), axis=1)
 
 
 def holm(p: Floats) -> Floats:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
@@ -11,6 +11,7 @@ import pandas as pd
 from fhirsynth.errors import EvaluateError
 from fhirsynth.schema import FeatureSchema
 from fhirsynth.trilemma.attributes import default_sensitive
+from fhirsynth.trilemma.columns import unlike
 from fhirsynth.trilemma.fidelity import Fidelity, measure_fidelity
 from fhirsynth.trilemma.histories import Histories
 from fhirsynth.trilemma.literal import set_beside
@@ -30,6 +31,7 @@ from fhirsynth.trilemma.measure import (
     worst,
 )
 from fhirsynth.trilemma.natural import WEIGHT, is_weighted, natural_precision, natural_view
+from fhirsynth.trilemma.notices import listed
 from fhirsynth.trilemma.pictures import marginals, pca_map
 from fhirsynth.trilemma.privacy import Privacy, measure_privacy
 from fhirsynth.trilemma.rules import plausibility
@@ -38,6 +40,7 @@ from fhirsynth.trilemma.selftest import self_test
 from fhirsynth.trilemma.timeline import measure_histories
 from fhirsynth.trilemma.uplift import measure_uplift
 from fhirsynth.trilemma.utility import Utility, measure_utility
+from fhirsynth.trilemma.view import View
 from synthea_bridge.progress import Progress, silent
 
 Parts = tuple[Utility, Privacy, Fidelity]
@@ -137,7 +140,7 @@ def evaluate(
         measures=(*_measures(results), *natural_precision(train, holdout, samples, learned)),
         columns=tuple(one for parts in results.values() for one in parts[2].columns),
         controls=controls,
-        warnings=(*samples.notices, *unmeasured),
+        warnings=(*samples.notices, *_split_unlike(samples), *unmeasured),
         attributes=tuple(one for parts in results.values() for one in parts[1].attributes),
         rules=rules,
         timeline=lived[0],
@@ -145,6 +148,19 @@ def evaluate(
         natural=natural_view(train, holdout, schema),
         pictures=_pictures(samples, results, drawn, lived[1]),
     )
+
+
+def _split_unlike(samples: Samples) -> list[str]:
+    """A line where train and holdout are no random split: everything here rests on that."""
+    view = View.of(replace(samples, synthetic=samples.train).capped(), samples.train, "overall")
+    found = unlike(view)
+    if not found:
+        return []
+    line = (
+        f"Train and holdout differ beyond chance ({listed(found)}): they should be a random split by patient, or what "
+        "differs between them is taken for the generator's."
+    )
+    return [line]
 
 
 def _lived(

@@ -11,7 +11,7 @@ https://doi.org/10.1109/SP46214.2022.9833649.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,7 +19,6 @@ from scipy.stats import rankdata
 
 from fhirsynth.seeds import derive
 from fhirsynth.trilemma.intervals import (
-    CELLS,
     PERMUTATIONS,
     Z95,
     Bools,
@@ -27,6 +26,7 @@ from fhirsynth.trilemma.intervals import (
     Ints,
     bootstrap_curves,
     interval,
+    relabelled,
     stratified_auc,
 )
 from fhirsynth.trilemma.learning import fit
@@ -166,14 +166,6 @@ def _calibrate(attacked: Attacked, groups: list[Ints], generator: np.random.Gene
             first += len(drawn)
         total += pairs
     return _Null(seen / total, null / total)
-
-
-def relabelled(member: Bools, generator: np.random.Generator, draws: int) -> Iterator[Floats]:
-    """Blocks of shape (draws, rows) of 0 and 1: who is called a member when membership means nothing."""
-    step = max(1, CELLS // len(member))
-    row = member.astype(np.float64)
-    for first in range(0, draws, step):
-        yield generator.permuted(np.broadcast_to(row, (min(step, draws - first), len(row))), axis=1)
 
 
 def measure_membership(world: World) -> tuple[list[Measure], list[Roc]]:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from fhirsynth.trilemma.intervals import Z95, Bools, Floats, Ints, wilson
+from fhirsynth.trilemma.intervals import Z95, Bools, Floats, wilson
 from fhirsynth.trilemma.measure import Distances, Measure
 from fhirsynth.trilemma.world import DIGITS, LEAK_FAIL, LEAK_PASS, POWER, World, leak_verdict, nearest
 
 NEIGHBOURS = 8
 """Records at the same distance that are told apart."""
 
-RELABELLINGS = 1000
+RELABELLINGS = 2000
 
 
 def measure_neighbours(world: World) -> tuple[list[Measure], Distances]:
@@ -52,15 +52,20 @@ def _copied(world: World) -> Measure:
     A row as close as the 5th percentile to its nearest real record proves nothing (a generator that favours the
     typical is close to everybody); that this record is a training one more often than chance does.
     """
-    k = min(NEIGHBOURS, len(world.real))
-    distances, rows = nearest(world.synthetic, world.real, k)
+    # Equal records are one place; who lives there counts by shares, so that coarse data favour nobody.
+    places, place = np.unique(np.round(world.real, DIGITS), axis=0, return_inverse=True)
+    distances, rows = nearest(world.synthetic, places, min(NEIGHBOURS, len(places)))
     tied = distances == distances[:, :1]
     tied &= distances[:, :1] <= round(world.threshold, DIGITS)
     weights = tied / np.maximum(tied.sum(axis=1, keepdims=True), 1)
     close = float(weights.sum() / len(rows))
+    # What each place counts: how many synthetic rows are beside it, shared out among those who live there.
+    weight = np.bincount(rows.ravel(), weights=weights.ravel(), minlength=len(places)) / np.bincount(place)
+    each = weight[place] / len(rows)
     draw = world.generator("copied")
-    null = np.array([_members_near(weights, rows, _relabel(world, draw)) for _ in range(RELABELLINGS)])
-    seen, expected, room = _members_near(weights, rows, world.member), float(null.mean()), close - float(null.mean())
+    null = np.array([each[_relabel(world, draw)].sum() for _ in range(RELABELLINGS)])
+    seen, expected = float(each[world.member].sum()), float(null.mean())
+    room = close - expected
     scale = close / room if room > 1e-9 else 0.0
     value, spread = (seen - expected) * scale, float(null.std()) * scale
     half = Z95 * float(np.sqrt(spread**2 + max(value * (1 - value), 0) / len(rows)))
@@ -90,10 +95,6 @@ def _relabel(world: World, draw: np.random.Generator) -> Bools:
     for part in (world.strata, ~world.strata):
         labels[part] = draw.permutation(labels[part])
     return labels
-
-
-def _members_near(weights: Floats, rows: Ints, member: Bools) -> float:
-    return float((weights * member[rows]).sum() / len(rows))
 
 
 def _exact(world: World, made: Floats, fresh: Floats) -> Measure:

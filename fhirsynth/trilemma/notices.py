@@ -17,6 +17,9 @@ OTHERS = "(other)"
 SAME = 0.5
 """Share of holdout rows, beyond what chance has, that equal training rows: from here on it is no accident."""
 
+COARSE = 0.5
+"""Share of training rows that equal another one, from which on equal rows prove nothing."""
+
 NAMED = 3
 """Values and columns that are named in a line."""
 
@@ -33,7 +36,8 @@ def refuse_leak(train: pd.DataFrame, holdout: pd.DataFrame) -> str | None:
     """
     left, right = _keys(train), _keys(holdout)
     equal, usual = float(right.isin(set(left)).mean()), float(left.duplicated(keep=False).mean())
-    if len(left) == len(right) and sorted(left) == sorted(right):
+    coarse = usual >= COARSE
+    if not coarse and len(left) == len(right) and sorted(left) == sorted(right):
         raise EvaluateError(
             f"train and holdout are the same {len(left)} rows: nothing can be judged by patients that the generator "
             "has seen; split by patient, train on one part and give the other as --holdout"
@@ -93,17 +97,24 @@ def notices(
         (flat, "a single value in every synthetic row, though real rows vary"),
     ):
         if found:
-            yield f"{_listed(found)} {'have' if len(found) > 1 else 'has'} {words}."
+            yield f"{listed(found)} {'have' if len(found) > 1 else 'has'} {words}."
+    doubles = float(_keys(train).duplicated(keep=False).mean())
+    if doubles >= COARSE:
+        yield (
+            f"{doubles:.0%} of the training rows equal another one in every column: data this coarse tell little of "
+            "single patients, and neither a copy nor a patient on both sides can be noticed."
+        )
     for feature in schema.of_kind("category"):
         unknown = synthetic[feature.name][~synthetic[feature.name].isin(set(real[feature.name].dropna()))].dropna()
         if len(unknown):
             values = [str(value) for value in unknown.value_counts().index]
             yield (
                 f"{feature.title}: {len(unknown)} synthetic rows hold a value that no real row has "
-                f"({_listed([f'“{value}”' for value in values])}); it counts as a value of its own."
+                f"({listed([f'“{value}”' for value in values])}); it counts as a value of its own."
             )
 
 
-def _listed(names: list[str]) -> str:
+def listed(names: list[str]) -> str:
+    """The first names, and how many more there are."""
     more = len(names) - NAMED
     return ", ".join(names[:NAMED]) + (f" and {more} more" if more > 0 else "")

@@ -22,6 +22,9 @@ MIN_ROWS = 10
 MIN_CLASS = 5
 """Synthetic rows of a class below this number are strays, not a class that was made."""
 
+LARGEST = 1e15
+"""Largest number that is compared: beyond it a double has no digits after the point left to round."""
+
 CAP = 10_000
 """Rows of each frame that go into quadratic measures; a share of 10,000 is known to one point."""
 
@@ -184,6 +187,9 @@ def conform(name: str, frame: pd.DataFrame, schema: FeatureSchema) -> pd.DataFra
             frame[[feature.name]].astype({feature.name: schema.dtypes[feature.name]})
         except (TypeError, ValueError) as error:
             raise EvaluateError(f"{name}, column {feature.name}: is not a {feature.kind} ({error})") from error
-        if feature.kind == "number" and np.isinf(frame[feature.name].astype("float64")).any():
-            raise EvaluateError(f"{name}, column {feature.name}: holds infinite values; leave them empty, or cut them")
+        if feature.kind == "number" and (frame[feature.name].astype("float64").abs() > LARGEST).any():
+            raise EvaluateError(
+                f"{name}, column {feature.name}: holds values beyond {LARGEST:.0e}, or infinite ones; "
+                "leave them empty, or cut them"
+            )
     return schema.conform(frame)[schema.columns].reset_index(drop=True)

@@ -14,8 +14,8 @@ from fhirsynth.trilemma.intervals import Bools, Floats, Ints
 from fhirsynth.trilemma.measure import Cohort, Measure, Verdict
 from fhirsynth.trilemma.samples import Samples
 
-ALPHA = 0.005
-"""Per test: ten tests over two cohorts then keep the chance of one false alarm below 5 %."""
+ALPHA = 0.0025
+"""Per test: ten tests over two cohorts then give at most 2.5 % of false alarms, and the self-test hardly any."""
 
 AUC_FAIL, AUC_PASS = 0.55, 0.60
 """A significant membership AUC fails from 0.55; passing needs an upper bound below 0.60."""
@@ -23,7 +23,7 @@ AUC_FAIL, AUC_PASS = 0.55, 0.60
 LEAK_FAIL, LEAK_PASS = 0.02, 0.10
 """Copied share and attribute leak: significant and from 2 % on fails; passing needs an upper bound below 10 %."""
 
-POWER = 2.576 + 0.842
+POWER = 2.807 + 0.842
 """Standard deviations that are noticed at this level with 80 % probability."""
 
 DIGITS = 5
