@@ -224,9 +224,9 @@ class Run:
         from fhirsynth.assemble.inputs import read_back, read_rows
         from fhirsynth.schema import FeatureSchema
         from fhirsynth.trilemma import Extras, evaluate
-        from fhirsynth.trilemma.croissant import DataFile
-        from fhirsynth.trilemma.report import write_report
-        from fhirsynth.trilemma.timeline import read_histories
+        from fhirsynth.trilemma.documents.croissant import DataFile
+        from fhirsynth.trilemma.documents.report import write_report
+        from fhirsynth.trilemma.lives.timeline import read_histories
 
         tables, synthetic = self._root / "tables", self._root / "synthetic" / "synthetic.parquet"
         schema = FeatureSchema.load(tables / "schema.json")

@@ -19,13 +19,13 @@ from fhirsynth.cli import cli
 from fhirsynth.errors import UsageError
 from fhirsynth.schema import Feature, FeatureSchema, Source
 from fhirsynth.trilemma import Report, evaluate
-from fhirsynth.trilemma import provenance as origin
-from fhirsynth.trilemma.croissant import TABLE, DataFile, croissant
-from fhirsynth.trilemma.datasheet import datasheet
+from fhirsynth.trilemma.documents import provenance as origin
+from fhirsynth.trilemma.documents.croissant import TABLE, DataFile, croissant
+from fhirsynth.trilemma.documents.datasheet import datasheet
+from fhirsynth.trilemma.documents.modelcard import model_card
+from fhirsynth.trilemma.documents.report import as_json, write_report
+from fhirsynth.trilemma.documents.schema import DIALECT, PATH, SCHEMA_ID, report_schema
 from fhirsynth.trilemma.measure import SCHEMA_VERSION, Estimate, Rule, TimelineMeasure, Uplift, UpliftArm, UpliftPoint
-from fhirsynth.trilemma.modelcard import model_card
-from fhirsynth.trilemma.report import as_json, write_report
-from fhirsynth.trilemma.schema import DIALECT, PATH, SCHEMA_ID, report_schema
 from synthea_bridge.files import sha256_of
 from tests.frames import example_features, example_schema
 
@@ -116,7 +116,9 @@ def full(real: Report) -> Report:
 
 
 def published() -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(resources.files("fhirsynth.trilemma").joinpath("report.schema.json").read_text())
+    found: dict[str, Any] = json.loads(
+        resources.files("fhirsynth.trilemma.documents").joinpath("report.schema.json").read_text()
+    )
     return found
 
 
@@ -127,7 +129,7 @@ def refusals(body: Any) -> list[str]:
 
 
 def test_the_published_schema_is_what_the_model_says() -> None:
-    assert published() == report_schema(), "make it anew with: python -m fhirsynth.trilemma.schema"
+    assert published() == report_schema(), "make it anew with: python -m fhirsynth.trilemma.documents.schema"
     assert PATH.read_bytes().endswith(b"}\n")
 
 

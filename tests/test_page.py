@@ -11,10 +11,10 @@ from xml.etree import ElementTree
 
 import pytest
 
-from fhirsynth.trilemma import captions, drawing, words
 from fhirsynth.trilemma.measure import Marginal, Pictures, Report, Roc, UpliftPoint
-from fhirsynth.trilemma.references import SOURCES
-from fhirsynth.trilemma.render import page
+from fhirsynth.trilemma.page import captions, drawing, words
+from fhirsynth.trilemma.page.references import SOURCES
+from fhirsynth.trilemma.page.render import page
 from tests.reports import HOSTILE, full_report, hostile_report
 
 PROVENANCE: dict[str, Any] = {

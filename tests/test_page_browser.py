@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from fhirsynth.trilemma.render import page
+from fhirsynth.trilemma.page.render import page
 from tests.browser import AUDIT, CHROMIUM, OVERFLOW, asked, chromium, dumped, framed, without_policy
 from tests.reports import HOSTILE, full_report, hostile_report
 

@@ -16,12 +16,12 @@ from scipy.stats import ks_2samp
 
 from fhirsynth.constraints import ConstraintSet
 from fhirsynth.errors import EvaluateError, UsageError
+from fhirsynth.trilemma.lives.order import order_in_time
+from fhirsynth.trilemma.lives.properties import PROPERTIES, View
+from fhirsynth.trilemma.lives.timeline import Histories, alike, measure_histories, read_histories
 from fhirsynth.trilemma.measure import Rule, TimelineMeasure
-from fhirsynth.trilemma.order import order_in_time
-from fhirsynth.trilemma.properties import PROPERTIES, View
 from fhirsynth.trilemma.rules import Tally, judged, plausibility
 from fhirsynth.trilemma.samples import prepare
-from fhirsynth.trilemma.timeline import Histories, alike, measure_histories, read_histories
 from synthea_bridge.dates import day_of, instant_of
 from synthea_bridge.tables import LOINC, TABLES
 from tests.frames import example_features, example_schema

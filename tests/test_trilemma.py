@@ -17,15 +17,15 @@ from fhirsynth.errors import EvaluateError, UsageError
 from fhirsynth.schema import FeatureSchema
 from fhirsynth.trilemma import Report, evaluate, selftest
 from fhirsynth.trilemma.attributes import default_sensitive
-from fhirsynth.trilemma.datasheet import datasheet
+from fhirsynth.trilemma.documents.datasheet import datasheet
+from fhirsynth.trilemma.documents.modelcard import model_card
+from fhirsynth.trilemma.documents.report import as_json
 from fhirsynth.trilemma.fidelity import measure_fidelity
 from fhirsynth.trilemma.intervals import auc, average_precision, bootstrap_curves, holm, stratified_auc, wilson
 from fhirsynth.trilemma.measure import SCHEMA_VERSION, Measure, Pictures, at_least, at_most, worst
-from fhirsynth.trilemma.modelcard import model_card
+from fhirsynth.trilemma.page.render import page
 from fhirsynth.trilemma.pairs import cramers_v
 from fhirsynth.trilemma.privacy import measure_privacy
-from fhirsynth.trilemma.render import page
-from fhirsynth.trilemma.report import as_json
 from fhirsynth.trilemma.samples import Samples, prepare
 from fhirsynth.trilemma.utility import measure_utility
 from tests.frames import example_features, example_schema

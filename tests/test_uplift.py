@@ -14,15 +14,15 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 
 from fhirsynth.errors import EvaluateError, UsageError
-from fhirsynth.trilemma import trial, uplift
-from fhirsynth.trilemma.arms import RATIOS, build_arms, interpolated, repeated
 from fhirsynth.trilemma.encode import Encoder, flags
 from fhirsynth.trilemma.learning import fit
 from fhirsynth.trilemma.measure import Estimate, Uplift
 from fhirsynth.trilemma.samples import Samples, prepare
-from fhirsynth.trilemma.trial import Bench, Task, log_odds
-from fhirsynth.trilemma.uplift import measure_uplift
-from fhirsynth.trilemma.upliftwords import Facts, sentence
+from fhirsynth.trilemma.uplift import trial, uplift
+from fhirsynth.trilemma.uplift.arms import RATIOS, build_arms, interpolated, repeated
+from fhirsynth.trilemma.uplift.trial import Bench, Task, log_odds
+from fhirsynth.trilemma.uplift.uplift import measure_uplift
+from fhirsynth.trilemma.uplift.words import Facts, sentence
 from fhirsynth.trilemma.weighted import STEEPEST, calibration, ranking, redraw, slope
 from tests.frames import example_features, example_schema
 

@@ -25,8 +25,8 @@ def test_doctor_runs_from_the_wheel_in_an_empty_environment(tmp_path: Path) -> N
         "synthea_bridge/locks/",
         "fhirsynth/features.toml",
         "fhirsynth/constraints.toml",
-        "fhirsynth/trilemma/templates/report.html.j2",
-        "fhirsynth/trilemma/report.schema.json",
+        "fhirsynth/trilemma/page/templates/report.html.j2",
+        "fhirsynth/trilemma/documents/report.schema.json",
     ):
         assert any(name.startswith(wanted) for name in names), wanted
 

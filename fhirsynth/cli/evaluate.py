@@ -12,7 +12,7 @@ from fhirsynth.cli._progress import bar
 if TYPE_CHECKING:
     from fhirsynth.trilemma import Report
     from fhirsynth.trilemma.inputs import Inputs
-    from fhirsynth.trilemma.timeline import Histories
+    from fhirsynth.trilemma.lives.timeline import Histories
 
 _FOLDER = click.Path(path_type=Path, file_okay=False)
 _TABLE = click.Path(path_type=Path, dir_okay=False)
@@ -66,9 +66,9 @@ def command(
     """
     from fhirsynth.errors import UsageError
     from fhirsynth.trilemma import Extras, evaluate
-    from fhirsynth.trilemma.croissant import DataFile
+    from fhirsynth.trilemma.documents.croissant import DataFile
+    from fhirsynth.trilemma.documents.report import write_report
     from fhirsynth.trilemma.inputs import made_by, read_inputs
-    from fhirsynth.trilemma.report import write_report
 
     if (tables is None) != (synthetic_tables is None):
         raise UsageError("histories are compared with each other: give --tables and --synthetic-tables, or neither")
@@ -113,7 +113,7 @@ def _named(also: tuple[str, ...]) -> dict[str, Path]:
 
 
 def _histories(inputs: Inputs, tables: Path | None, synthetic: Path | None) -> Histories | None:
-    from fhirsynth.trilemma.timeline import read_histories
+    from fhirsynth.trilemma.lives.timeline import read_histories
 
     if tables is None or synthetic is None:
         return None

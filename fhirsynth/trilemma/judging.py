@@ -13,8 +13,9 @@ from fhirsynth.schema import FeatureSchema
 from fhirsynth.trilemma.attributes import default_sensitive
 from fhirsynth.trilemma.columns import unlike
 from fhirsynth.trilemma.fidelity import Fidelity, measure_fidelity
-from fhirsynth.trilemma.histories import Histories
 from fhirsynth.trilemma.literal import set_beside
+from fhirsynth.trilemma.lives.histories import Histories
+from fhirsynth.trilemma.lives.timeline import measure_histories
 from fhirsynth.trilemma.measure import (
     DIMENSIONS,
     Cohort,
@@ -37,8 +38,7 @@ from fhirsynth.trilemma.privacy import Privacy, measure_privacy
 from fhirsynth.trilemma.rules import plausibility
 from fhirsynth.trilemma.samples import Samples, conform, prepare
 from fhirsynth.trilemma.selftest import self_test
-from fhirsynth.trilemma.timeline import measure_histories
-from fhirsynth.trilemma.uplift import measure_uplift
+from fhirsynth.trilemma.uplift.uplift import measure_uplift
 from fhirsynth.trilemma.utility import Utility, measure_utility
 from fhirsynth.trilemma.view import View
 from synthea_bridge.progress import Progress, silent

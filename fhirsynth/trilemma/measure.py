@@ -20,7 +20,7 @@ DIMENSIONS: tuple[Dimension, ...] = ("utility", "privacy", "fidelity")
 class Frozen(BaseModel):
     """A value of the report: immutable, and strict about its fields."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Measure(Frozen):
@@ -345,7 +345,7 @@ class Natural(Frozen):
 
 
 class Report(Frozen):
-    """Everything that was found; :func:`fhirsynth.trilemma.report.write_report` puts it on disk."""
+    """Everything that was found; :func:`fhirsynth.trilemma.documents.report.write_report` puts it on disk."""
 
     schema_version: int = SCHEMA_VERSION
     valid: bool

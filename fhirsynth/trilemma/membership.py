@@ -216,9 +216,8 @@ def _lead(world: World, attacked: Attacked, null: _Null, names: list[str], ends:
         target="≈ 0.50",
         met=ends[best][0] <= 0.5 <= ends[best][1],
         note=f"{attacked.member.sum()} members (train) against {(~attacked.member).sum()} real non-members (holdout"
-        f"{_known(attacked)}). Strongest: "
-        f"{ATTACKS[names[best]]}. The p-value is that of the largest of {len(names)} standardised AUCs when membership "
-        "is relabelled, within the cohort and outside of it separately, ties one half. Values below 0.50 are no leak.",
+        f"{_known(attacked)}). {_strongest(names, names[best])} Membership is relabelled within the cohort and "
+        "outside of it separately, ties count one half. Values below 0.50 are no leak.",
         literal=True,
         verdict="FAIL" if p < ALPHA and value >= AUC_FAIL else verdict,
         baseline=0.5,
@@ -230,6 +229,15 @@ def _lead(world: World, attacked: Attacked, null: _Null, names: list[str], ends:
 def _known(attacked: Attacked) -> str:
     others = int((~attacked.asked).sum())
     return f"; {others} others are what attackers may learn from" if others else ""
+
+
+def _strongest(names: list[str], best: str) -> str:
+    if len(names) == 1:
+        return f"The holdout is too small to divide, so there is one attack: {ATTACKS[best]}."
+    return (
+        f"Strongest: {ATTACKS[best]}. The p-value is that of the largest of {len(names)} standardised AUCs when "
+        "membership means nothing."
+    )
 
 
 def _unmeasured(world: World) -> Measure:

@@ -86,7 +86,7 @@ def _copied(world: World) -> Measure:
         verdict=leak_verdict(value, half, p),
         baseline=0.0,
         p=p,
-        detectable=POWER * spread,
+        detectable=max(POWER * spread, wilson(0, len(rows))[1]),
     )
 
 

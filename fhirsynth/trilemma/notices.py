@@ -79,9 +79,9 @@ def lump(frames: list[pd.DataFrame], schema: FeatureSchema) -> tuple[list[pd.Dat
 
 
 def notices(
-    train: pd.DataFrame, holdout: pd.DataFrame, synthetic: pd.DataFrame, schema: FeatureSchema
+    train: pd.DataFrame, holdout: pd.DataFrame, synthetic: pd.DataFrame, schema: FeatureSchema, cohort: str | None
 ) -> Iterator[str]:
-    """Columns that say nothing, and values that no real patient has."""
+    """Columns that say nothing, and values that no real patient has; ``cohort`` may well have one value only."""
     real = pd.concat([train, holdout], ignore_index=True)
     titles = {feature.name: feature.title for feature in schema.features}
     empty = [titles[name] for name in schema.columns if real[name].isna().all()]
@@ -89,7 +89,7 @@ def notices(
     flat = [
         titles[name]
         for name in schema.columns
-        if real[name].nunique(dropna=False) > 1 and synthetic[name].nunique(dropna=False) == 1
+        if name != cohort and real[name].nunique(dropna=False) > 1 and synthetic[name].nunique(dropna=False) == 1
     ]
     for found, words in (
         (empty, "no value in any real row, and are not compared"),

@@ -157,9 +157,10 @@ def prepare(
     ready = [conform(name, frame, schema) for name, frame in frames.items()]
     _apart(train, holdout, schema.columns)
     leak = refuse_leak(ready[0], ready[1])
-    said = [*([leak] if leak else []), *notices(ready[0], ready[1], ready[2], schema)]
+    cohort = condition or target
+    said = [*([leak] if leak else []), *notices(ready[0], ready[1], ready[2], schema, cohort)]
     ready, lumped = lump(ready, schema)
-    return Samples(ready[0], ready[1], ready[2], schema, target, condition or target, seed, (*said, *lumped))
+    return Samples(ready[0], ready[1], ready[2], schema, target, cohort, seed, (*said, *lumped))
 
 
 def _apart(train: pd.DataFrame, holdout: pd.DataFrame, columns: list[str]) -> None:

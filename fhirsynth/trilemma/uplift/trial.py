@@ -15,11 +15,11 @@ import pandas as pd
 
 from fhirsynth.errors import EvaluateError, UsageError
 from fhirsynth.seeds import derive, rng
-from fhirsynth.trilemma.arms import Arm, added
 from fhirsynth.trilemma.encode import Encoder, flags
 from fhirsynth.trilemma.intervals import Bools, Floats, average_precision
 from fhirsynth.trilemma.learning import MODELS, fit
 from fhirsynth.trilemma.samples import Samples
+from fhirsynth.trilemma.uplift.arms import Arm, added
 from fhirsynth.trilemma.utility import MIN_POSITIVES
 from synthea_bridge.progress import Progress
 

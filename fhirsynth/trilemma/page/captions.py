@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from fhirsynth.trilemma import words
 from fhirsynth.trilemma.measure import (
     Association,
     Attribute,
@@ -21,6 +20,7 @@ from fhirsynth.trilemma.measure import (
     TimelineMeasure,
     UpliftPoint,
 )
+from fhirsynth.trilemma.page import words
 
 ROUNDING = 5e-5
 """Shares and bands are rounded to four digits; a difference of this size is none."""

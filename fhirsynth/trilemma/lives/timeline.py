@@ -16,11 +16,11 @@ import numpy as np
 from scipy.sparse import csr_matrix
 
 from fhirsynth.seeds import rng
-from fhirsynth.trilemma.histories import Histories, alike, read_histories
 from fhirsynth.trilemma.intervals import Floats, Ints, interval
+from fhirsynth.trilemma.lives.histories import Histories, alike, read_histories
+from fhirsynth.trilemma.lives.order import day_number, order_in_time
+from fhirsynth.trilemma.lives.properties import PROPERTIES, Property, Values, View
 from fhirsynth.trilemma.measure import Marginal, Rule, TimelineMeasure
-from fhirsynth.trilemma.order import day_number, order_in_time
-from fhirsynth.trilemma.properties import PROPERTIES, Property, Values, View
 from fhirsynth.trilemma.samples import MIN_ROWS
 
 __all__ = ["Histories", "alike", "measure_histories", "read_histories"]

@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 
 from fhirsynth.features import STAYS
-from fhirsynth.trilemma.histories import Lives, earliest, latest
 from fhirsynth.trilemma.intervals import Bools, Floats, Ints
+from fhirsynth.trilemma.lives.histories import Lives, earliest, latest
 from fhirsynth.trilemma.measure import Rule
 from fhirsynth.trilemma.rules import Tally, as_rule
 

@@ -13,10 +13,11 @@ from typing import Any
 from fhirsynth import __version__
 from fhirsynth.augment.store import WARNING
 from fhirsynth.schema import FeatureSchema
-from fhirsynth.trilemma import provenance as origin
-from fhirsynth.trilemma import uses, words
-from fhirsynth.trilemma.croissant import DataFile
+from fhirsynth.trilemma.documents import provenance as origin
+from fhirsynth.trilemma.documents import uses
+from fhirsynth.trilemma.documents.croissant import DataFile
 from fhirsynth.trilemma.measure import DIMENSIONS, Measure, Report
+from fhirsynth.trilemma.page import words
 
 _ESCAPED = str.maketrans({sign: f"\\{sign}" for sign in "\\`*_{}[]<>#|"} | {"\n": " ", "\r": " "})
 
@@ -58,8 +59,8 @@ def datasheet(
     Parameters
     ----------
     report, provenance, schema, files
-        As :func:`fhirsynth.trilemma.report.write_report` takes them; without ``schema`` and ``files`` the sheet says
-        less.
+        As :func:`fhirsynth.trilemma.documents.report.write_report` takes them; without ``schema`` and ``files`` the
+        sheet says less.
     """
     sections = (
         ("At a glance", _glance(report, provenance, files)),

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from fhirsynth.trilemma.arms import added
 from fhirsynth.trilemma.intervals import DRAWS
 from fhirsynth.trilemma.measure import Estimate, Uplift, UpliftArm
-from fhirsynth.trilemma.trial import FOLDS, REPEATS, SEEDS, SPECIFICITIES
+from fhirsynth.trilemma.uplift.arms import added
+from fhirsynth.trilemma.uplift.trial import FOLDS, REPEATS, SEEDS, SPECIFICITIES
 from fhirsynth.trilemma.weighted import STEEPEST
 
 

@@ -4,9 +4,9 @@ Blue is real, orange is synthetic, grey is the band in which real samples lie; w
 word says too.
 """
 
-from fhirsynth.trilemma.drawing.bars import marginal
-from fhirsynth.trilemma.drawing.curves import distances, leaks, mixing, rocs, span
-from fhirsynth.trilemma.drawing.fields import MOST_COLUMNS, association, difference, plane
+from fhirsynth.trilemma.page.drawing.bars import marginal
+from fhirsynth.trilemma.page.drawing.curves import distances, leaks, mixing, rocs, span
+from fhirsynth.trilemma.page.drawing.fields import MOST_COLUMNS, association, difference, plane
 
 __all__ = [
     "MOST_COLUMNS",

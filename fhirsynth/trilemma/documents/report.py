@@ -8,12 +8,12 @@ from typing import Any
 
 from fhirsynth import __version__
 from fhirsynth.schema import FeatureSchema
-from fhirsynth.trilemma.croissant import DataFile, croissant
-from fhirsynth.trilemma.datasheet import datasheet
+from fhirsynth.trilemma.documents.croissant import DataFile, croissant
+from fhirsynth.trilemma.documents.datasheet import datasheet
+from fhirsynth.trilemma.documents.modelcard import model_card
+from fhirsynth.trilemma.documents.schema import SCHEMA_ID
 from fhirsynth.trilemma.measure import Report
-from fhirsynth.trilemma.modelcard import model_card
-from fhirsynth.trilemma.render import page
-from fhirsynth.trilemma.schema import SCHEMA_ID
+from fhirsynth.trilemma.page.render import page
 from synthea_bridge.files import atomic_file, write_json
 
 DIGITS = 6

@@ -19,8 +19,8 @@ from urllib.parse import quote
 
 from fhirsynth import __version__
 from fhirsynth.schema import Feature, FeatureSchema, Kind
-from fhirsynth.trilemma import provenance as origin
-from fhirsynth.trilemma import uses
+from fhirsynth.trilemma.documents import provenance as origin
+from fhirsynth.trilemma.documents import uses
 from fhirsynth.trilemma.measure import DIMENSIONS, Report
 from synthea_bridge.files import sha256_of
 
@@ -108,7 +108,7 @@ def croissant(
     report
         What was found of them.
     provenance
-        As :func:`fhirsynth.trilemma.report.write_report` takes it.
+        As :func:`fhirsynth.trilemma.documents.report.write_report` takes it.
     schema
         The columns of the synthetic rows: each becomes a field.
     files

@@ -9,9 +9,9 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
-from fhirsynth.trilemma.histories import Lives
 from fhirsynth.trilemma.intervals import Bools, Floats, Ints
-from fhirsynth.trilemma.order import stays, whole
+from fhirsynth.trilemma.lives.histories import Lives
+from fhirsynth.trilemma.lives.order import stays, whole
 from synthea_bridge.tables import LOINC
 
 YEAR: Final = 365.25

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 from markupsafe import Markup
 
-from fhirsynth.trilemma import captions
-from fhirsynth.trilemma.drawing import svg
-from fhirsynth.trilemma.drawing.svg import Plot, Scale, element, legend, line, path, picture, rectangle, text
 from fhirsynth.trilemma.measure import Attribute, Distances, Roc, UpliftPoint
+from fhirsynth.trilemma.page import captions
+from fhirsynth.trilemma.page.drawing import svg
+from fhirsynth.trilemma.page.drawing.svg import Plot, Scale, element, legend, line, path, picture, rectangle, text
 
 WIDTH = 460.0
 

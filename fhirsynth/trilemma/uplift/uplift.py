@@ -13,14 +13,14 @@ from typing import Any, Self
 import numpy as np
 import pandas as pd
 
-from fhirsynth.trilemma.arms import Arm, build_arms
 from fhirsynth.trilemma.intervals import DRAWS, Floats, interval
 from fhirsynth.trilemma.learning import MODELS
 from fhirsynth.trilemma.measure import Estimate, Uplift, UpliftArm, UpliftPoint
 from fhirsynth.trilemma.samples import Samples
 from fhirsynth.trilemma.threads import threads_for
-from fhirsynth.trilemma.trial import Key, Steps, Task, fits, holdout_scores, inner_alone, inner_arms, log_odds
-from fhirsynth.trilemma.upliftwords import Facts, notes, sentence
+from fhirsynth.trilemma.uplift.arms import Arm, build_arms
+from fhirsynth.trilemma.uplift.trial import Key, Steps, Task, fits, holdout_scores, inner_alone, inner_arms, log_odds
+from fhirsynth.trilemma.uplift.words import Facts, notes, sentence
 from fhirsynth.trilemma.weighted import calibration, ranking, redraw
 from synthea_bridge.progress import Progress, silent
 

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator, Sequence
 
 from markupsafe import Markup
 
-from fhirsynth.trilemma import captions, words
-from fhirsynth.trilemma.drawing import svg
-from fhirsynth.trilemma.drawing.svg import Plot, Scale, element, legend, number, picture, text
 from fhirsynth.trilemma.measure import Association, PcaMap
+from fhirsynth.trilemma.page import captions, words
+from fhirsynth.trilemma.page.drawing import svg
+from fhirsynth.trilemma.page.drawing.svg import Plot, Scale, element, legend, number, picture, text
 
 LEVELS = 8
 """Shades of a ramp; the style sheet has a class for each."""

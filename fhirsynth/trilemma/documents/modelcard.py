@@ -7,8 +7,8 @@ from typing import Any
 
 from fhirsynth import __version__
 from fhirsynth.augment.store import WARNING as LEAK_WARNING
-from fhirsynth.trilemma import provenance as origin
-from fhirsynth.trilemma import uses
+from fhirsynth.trilemma.documents import provenance as origin
+from fhirsynth.trilemma.documents import uses
 from fhirsynth.trilemma.measure import Report
 
 CARD_VERSION = 2

@@ -1,7 +1,7 @@
 """report.schema.json: what report.json may hold, made from the model of the report.
 
-``python -m fhirsynth.trilemma.schema`` writes it anew beside this file; a test says when that is due. It is JSON Schema
-draft 2020-12 (https://json-schema.org/draft/2020-12/schema).
+``python -m fhirsynth.trilemma.documents.schema`` writes it anew beside this file; a test says when that is due. It is
+JSON Schema draft 2020-12 (https://json-schema.org/draft/2020-12/schema).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _EXTRA: Final[dict[str, dict[str, Any]]] = {
     "fhirsynth": {"type": "string", "description": "Version of fhirsynth that wrote the file."},
     "run_id": {"type": ["string", "null"], "description": "The run that the rows come from; null: not recorded."},
 }
-"""What :func:`fhirsynth.trilemma.report.as_json` puts beside the fields of the model."""
+"""What :func:`fhirsynth.trilemma.documents.report.as_json` puts beside the fields of the model."""
 
 _REPORT: Final = {
     "schema_version": "Version of the meaning and the fields of this file.",

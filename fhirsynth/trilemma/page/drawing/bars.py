@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from fhirsynth.trilemma import captions, words
-from fhirsynth.trilemma.drawing import svg
-from fhirsynth.trilemma.drawing.svg import Plot, Scale, diamond, line, path, picture, rectangle, text
 from fhirsynth.trilemma.measure import Marginal
+from fhirsynth.trilemma.page import captions, words
+from fhirsynth.trilemma.page.drawing import svg
+from fhirsynth.trilemma.page.drawing.svg import Plot, Scale, diamond, line, path, picture, rectangle, text
 
 WIDTH = 320.0
 HEIGHT = 176.0

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup, escape
 
-from fhirsynth.trilemma import words
+from fhirsynth.trilemma.page import words
 
 SIZE = 11.0
 """Of the letters, in units of a picture."""

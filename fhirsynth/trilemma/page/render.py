@@ -8,8 +8,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from fhirsynth import __version__
-from fhirsynth.trilemma import captions, words
-from fhirsynth.trilemma import provenance as origin
+from fhirsynth.trilemma.documents import provenance as origin
 from fhirsynth.trilemma.measure import (
     DIMENSIONS,
     ColumnFidelity,
@@ -20,7 +19,8 @@ from fhirsynth.trilemma.measure import (
     Uplift,
     UpliftPoint,
 )
-from fhirsynth.trilemma.references import SOURCES
+from fhirsynth.trilemma.page import captions, words
+from fhirsynth.trilemma.page.references import SOURCES
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -46,7 +46,7 @@ def page(report: Report, provenance: Mapping[str, Any]) -> str:
     report
         What was found. Empty collections and missing pictures are said in a sentence or left out.
     provenance
-        What is known of how the data were made, as for :func:`fhirsynth.trilemma.report.write_report`.
+        What is known of how the data were made, as for :func:`fhirsynth.trilemma.documents.report.write_report`.
 
     Returns
     -------
@@ -84,7 +84,7 @@ def _environment() -> Environment:
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
-        loader=PackageLoader("fhirsynth.trilemma", "templates"),
+        loader=PackageLoader("fhirsynth.trilemma.page", "templates"),
         autoescape=True,
         undefined=StrictUndefined,
         finalize=_final,
@@ -127,7 +127,7 @@ def _ordered_columns(columns: Sequence[ColumnFidelity]) -> list[ColumnFidelity]:
 
 def _pictures(report: Report) -> dict[str, Any]:
     """SVG by place in the page; what was not computed is empty."""
-    from fhirsynth.trilemma import drawing
+    from fhirsynth.trilemma.page import drawing
 
     held = report.pictures
     curves = {group: [one for one in held.rocs if one.group == group] for group in ("utility", "membership")}
@@ -173,7 +173,7 @@ def _grouped(panels: Sequence[Marginal]) -> list[list[Marginal]]:
 
 def _mixing(uplift: Uplift) -> list[tuple[str, Any]]:
     """One picture for each arm of the mixing curve, with its title."""
-    from fhirsynth.trilemma import drawing
+    from fhirsynth.trilemma.page import drawing
 
     titles = {arm.name: arm.title for arm in uplift.arms}
     arms: dict[str, list[UpliftPoint]] = {}

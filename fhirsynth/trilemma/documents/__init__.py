@@ -1,0 +1,1 @@
+"""What is written beside the page: report.json, datasheet, model card, Croissant."""

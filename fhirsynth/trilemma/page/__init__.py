@@ -1,0 +1,1 @@
+"""The report as one HTML page: words, pictures and templates. Nothing is computed here."""

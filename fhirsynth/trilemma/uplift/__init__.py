@@ -1,0 +1,1 @@
+"""Whether synthetic positives help a classifier that has few real ones."""
