@@ -57,14 +57,14 @@ def main() -> None:
         base, schema = wider(people.frame, people.schema)
         frames = [more(base, schema, rows, seed) for seed in (1, 2, 3)]
         began = time.perf_counter()
-        report = evaluate(*frames, schema, target=TARGET)
+        report = evaluate(frames[0], frames[1], frames[2], schema, target=TARGET)
         judged = time.perf_counter() - began
         write_report(report, {}, Path(scratch) / "report", schema=schema)
         written = time.perf_counter() - began - judged
         print(f"{rows:,} x {len(schema.columns)}: judged in {judged:.1f} s, written in {written:.1f} s")
         print(f"valid: {report.valid}, {dict(report.verdicts)}")
     small = [frame.iloc[:BESIDE] for frame in frames]
-    samples = prepare(*small, schema, TARGET, (), 0)
+    samples = prepare(small[0], small[1], small[2], schema, TARGET, (), 0)
     began = time.perf_counter()
     measure_neighbours(World.of(samples, "overall"))
     ours = time.perf_counter() - began

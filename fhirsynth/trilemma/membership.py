@@ -191,7 +191,7 @@ def measure_membership(world: World) -> tuple[list[Measure], list[Roc]]:
             met=ends[index][0] <= 0.5 <= ends[index][1],
             note="One of the attacks that are combined above.",
             baseline=0.5,
-            detectable=float(0.5 + POWER * null.spread[index]),
+            detectable=min(1.0, float(0.5 + POWER * null.spread[index])),
         )
         for index, name in enumerate(names)
     ]
@@ -222,7 +222,7 @@ def _lead(world: World, attacked: Attacked, null: _Null, names: list[str], ends:
         verdict="FAIL" if p < ALPHA and value >= AUC_FAIL else verdict,
         baseline=0.5,
         p=p,
-        detectable=float(0.5 + POWER * null.spread[best]),
+        detectable=min(1.0, float(0.5 + POWER * null.spread[best])),
     )
 
 
@@ -346,6 +346,6 @@ def _exposed(world: World, attacked: Attacked) -> list[Measure]:
             verdict="FAIL" if found.p < ALPHA and found.value >= AUC_FAIL else None,
             baseline=0.5,
             p=found.p,
-            detectable=0.5 + POWER * found.spread,
+            detectable=min(1.0, 0.5 + POWER * found.spread),
         )
     ]
