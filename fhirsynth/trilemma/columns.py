@@ -19,7 +19,7 @@ from scipy.stats import chi2, fisher_exact, ks_2samp
 from fhirsynth.schema import Feature
 from fhirsynth.trilemma.encode import numbers
 from fhirsynth.trilemma.intervals import Z95, Floats, Ints, holm, wilson
-from fhirsynth.trilemma.measure import Cohort, ColumnFidelity, Measure, Verdict, at_most
+from fhirsynth.trilemma.measure import Cohort, ColumnFidelity, Measure, Verdict, at_most, noticed
 from fhirsynth.trilemma.view import DRAWS, Rows, View
 
 MARGINAL = 0.10
@@ -194,6 +194,7 @@ def _excess(view: View, seen: Floats, null: Floats, boot: Floats) -> Measure:
         note=f"Mean distance {seen.mean():.3f}; two real samples of these sizes are {floor:.3f} apart.",
         verdict=at_most(value - half, value + half, MARGINAL),
         baseline=0.0,
+        detectable=noticed(MARGINAL, half),
     )
 
 

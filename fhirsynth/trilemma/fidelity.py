@@ -26,6 +26,7 @@ from fhirsynth.trilemma.measure import (
     Rule,
     Verdict,
     at_most,
+    noticed,
     verdict_of,
 )
 from fhirsynth.trilemma.pairs import compare_pairs, compare_triples
@@ -98,6 +99,7 @@ def _two_sample(view: View) -> Measure:
         note="Gradient boosting, five-fold cross-validated, over all columns at once.",
         verdict=at_most(low, high, TWO_SAMPLE),
         baseline=0.5,
+        detectable=min(1.0, noticed(TWO_SAMPLE, (high - low) / 2)),
     )
 
 
@@ -180,5 +182,7 @@ def _sentence(measures: list[Measure], columns: list[ColumnFidelity], verdict: V
     if verdict == "FAIL":
         return f"Synthetic rows do not look like real ones: {words}.{tail}"
     if verdict == "UNDERPOWERED":
-        return f"The sample is too small to say whether {words}.{tail}"
+        shift = next((one.detectable for one in measures if one.name == "columns_shifted"), None)
+        least = f" A shift of less than {shift:.2f} in one column would not have been noticed." if shift else ""
+        return f"The sample is too small to say whether {words}.{least}{tail}"
     return f"Single columns, pairs of columns and whole rows look like the real holdout's.{tail}"

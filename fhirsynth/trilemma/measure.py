@@ -47,7 +47,8 @@ class Measure(Frozen):
     calibrated, misleads
         For a literal target: the verdict of the calibrated measure beside it, and where the literal reading misleads.
     baseline, p, detectable
-        What no effect looks like, the p-value against it, and the smallest value that would have been noticed.
+        What no effect looks like, the p-value against it, and the smallest value that would have been noticed with 80 %
+        probability (of utility, where less is worse, the largest).
     """
 
     name: str
@@ -385,6 +386,11 @@ def worst(verdicts: list[Verdict]) -> Verdict:
 def verdict_of(measures: Sequence[Measure]) -> Verdict:
     """The verdict of one dimension and cohort from those of its measures."""
     return worst([one.verdict for one in measures if one.verdict is not None])
+
+
+def noticed(bound: float, half: float) -> float:
+    """How far beyond ``bound`` an effect is noticed with 80 % probability, given half of its 95 % interval."""
+    return bound + half * (1.96 + 0.842) / 1.96
 
 
 def at_least(low: float, high: float, bound: float) -> Verdict:

@@ -11,7 +11,7 @@ import numpy as np
 
 from fhirsynth.schema import Feature
 from fhirsynth.trilemma.intervals import Z95, Floats, Ints
-from fhirsynth.trilemma.measure import Association, Measure, at_most
+from fhirsynth.trilemma.measure import Association, Measure, at_most, noticed
 from fhirsynth.trilemma.view import DRAWS, POOL, Rows, View
 
 ASSOCIATION = 0.25
@@ -102,6 +102,7 @@ def compare_pairs(view: View) -> tuple[Association | None, list[Measure]]:
         note=f"Error {seen:.2f} of the size of the real matrix; two real samples of these sizes: {floor:.2f}.",
         verdict=at_most(value - half, value + half, ASSOCIATION),
         baseline=0.0,
+        detectable=noticed(ASSOCIATION, half),
     )
     return drawn, [measure]
 
@@ -152,6 +153,7 @@ def compare_triples(view: View) -> list[Measure]:
             f"two real samples of these sizes are {floor:.3f} apart.",
             verdict=at_most(value - half, value + half, THREE_WAY),
             baseline=0.0,
+            detectable=noticed(THREE_WAY, half),
         )
     ]
 

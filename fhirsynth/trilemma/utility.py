@@ -16,7 +16,7 @@ from fhirsynth.seeds import rng
 from fhirsynth.trilemma.encode import flags
 from fhirsynth.trilemma.intervals import Z95, Bools, Floats, auc, average_precision, interval
 from fhirsynth.trilemma.learning import MODELS, Learned, learn
-from fhirsynth.trilemma.measure import Cohort, Measure, Roc, Verdict, at_least, verdict_of
+from fhirsynth.trilemma.measure import Cohort, Measure, Roc, Verdict, at_least, noticed, verdict_of
 from fhirsynth.trilemma.samples import Samples
 from fhirsynth.trilemma.weighted import redraw, slope
 
@@ -245,7 +245,8 @@ class _Pair:
             met=low >= KEPT,
             note=f"(synthetic − {self.chance:.2f}) / (real − {self.chance:.2f}); 1 is as good as real patients.",
             verdict=at_least(low, high, KEPT) if leads else None,
-            baseline=0.0,
+            baseline=1.0,
+            detectable=max(noticed(KEPT, made / real - high), 0.0),
         )
 
     def _measure(
@@ -311,7 +312,10 @@ def _sentence(measures: list[Measure], points: list[float], metric: str, model: 
         "FAIL": "Synthetic patients teach clearly less than real ones",
         "UNDERPOWERED": "The holdout is too small to say whether synthetic patients teach as much as real ones",
     }
+    tail = ""
+    if kept.verdict == "UNDERPOWERED" and kept.detectable is not None:
+        tail = f" Only a share below {kept.detectable:.0%} would have been noticed for certain."
     return (
         f"{words[str(kept.verdict)]}: {metric} {points[0]:.2f} against {points[1]:.2f} on real holdout patients, "
-        f"{kept.value:.0%} of the signal (95 % interval {kept.low:.0%} to {kept.high:.0%}; needed: {KEPT:.0%})."
+        f"{kept.value:.0%} of the signal (95 % interval {kept.low:.0%} to {kept.high:.0%}; needed: {KEPT:.0%}).{tail}"
     )

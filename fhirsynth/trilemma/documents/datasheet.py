@@ -297,8 +297,8 @@ def _quality(report: Report, provenance: Mapping[str, Any]) -> str:
     parts = [head, verdicts, _table(columns, literal)]
     if effects:
         parts += [
-            "What this sample could have noticed; a smaller effect may be there unseen:",
-            _table(("measure", "cohort", "no effect", "smallest value noticed"), effects),
+            "What this sample could have noticed; a smaller effect (of utility: a smaller loss) may be there unseen:",
+            _table(("measure", "cohort", "no effect", "noticed from (utility: below)"), effects),
         ]
     return "\n\n".join([*parts, origin.privacy_words(provenance)])
 
