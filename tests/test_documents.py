@@ -212,7 +212,7 @@ def test_the_datasheet_repeats_what_the_report_warns_of(full: Report) -> None:
     assert "A warning" in text
     assert "broken by 5 of 79 synthetic patients (real: 1 of 80)" in text
     assert "Synthetic positives neither help nor harm. No oracle was given." in text
-    assert "smallest value noticed" in text
+    assert "noticed from (utility: below)" in text
     for one in full.measures:
         assert one.detectable is None or f"{one.detectable:.3f}" in text
 
