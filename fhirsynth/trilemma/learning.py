@@ -23,8 +23,8 @@ HALVES = 6
 """Refits on random halves of the rows: their spread is then known to a third."""
 
 LEAF, SHRINKAGE = 5, 1.0
-"""Of boosted trees. With scikit-learn's leaves of twenty rows it is a matter of luck whether fifty cases can be split off
-at all: average precision jumps between .3 and .7 from one training sample to the next; with these it does not."""
+"""Of boosted trees. With scikit-learn's leaves of twenty rows it is luck whether fifty cases can be split off at all:
+average precision jumps between .3 and .7 from one training sample to the next; with these it does not."""
 
 MODELS = {"logistic": "Logistic regression", "boosting": "Gradient boosting"}
 
