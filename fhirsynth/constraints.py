@@ -43,6 +43,12 @@ class Test(_Frozen):
     def _operators(self) -> dict[str, Any]:
         return self.model_dump(exclude={"column"}, exclude_none=True)
 
+    def fits(self, frame: pd.DataFrame) -> bool:
+        """Whether the column is there, and holds numbers where a number is its bound."""
+        if self.column not in frame.columns:
+            return False
+        return (self.at_least is None and self.at_most is None) or pd.api.types.is_numeric_dtype(frame[self.column])
+
     def holds(self, frame: pd.DataFrame, *, if_missing: bool) -> pd.Series[bool]:
         """Which rows pass; ``if_missing`` is the answer where the value is missing."""
         values = frame[self.column]
@@ -104,7 +110,7 @@ class ConstraintSet(_Frozen):
     switched_off
         Those that the training data breaks: id → share of its rows that satisfy it.
     not_applicable
-        Ids of those that speak of columns which are not there.
+        Ids of those that speak of columns which are not there, or hold words where a number is asked for.
     """
 
     enforced: tuple[Constraint, ...]
@@ -131,7 +137,7 @@ class ConstraintSet(_Frozen):
 
     def for_training(self, train: pd.DataFrame) -> ConstraintSet:
         """Those that ``train`` satisfies, with a record of the others."""
-        possible = [c for c in self.enforced if c.columns <= set(train.columns)]
+        possible = [c for c in self.enforced if all(test.fits(train) for test in (*c.when, c.then))]
         shares = {c.id: float(1 - c.broken(train).mean()) for c in possible}
         return ConstraintSet(
             enforced=tuple(c for c in possible if shares[c.id] >= ENFORCED_FROM),

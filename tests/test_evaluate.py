@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import base64
 import json
-import sys
-from collections.abc import Callable
-from dataclasses import dataclass
+from datetime import date
+from importlib import resources
 from pathlib import Path
+from typing import Any
 
+import jsonschema
 import pandas as pd
 import pytest
 
-from fhirsynth.cli import main
 from fhirsynth.guess import guess_schema
+from fhirsynth.registry import registry
+from fhirsynth.trilemma.inputs import made_by
+from synthea_bridge.files import sha256_of
+from tests.evaluating import NAMES, Call, caller, options, patients, refused, saved
 from tests.frames import example_features, example_schema
+from tests.test_timeline import population, write
 
-NAMES = ("train", "holdout", "synthetic")
 COLUMNS = ["patient_id", "age", "sex", "spo2", "has_diabetes", "has_cystic_fibrosis"]
 WRITTEN = {"report.json", "report.html", "datasheet.md", "model-card.json", "croissant.json"}
 PICTURE = base64.b64decode(
@@ -24,27 +28,10 @@ PICTURE = base64.b64decode(
 )
 
 
-@dataclass(frozen=True)
-class Result:
-    code: int
-    out: str
-    err: str
-
-
-Call = Callable[..., Result]
-
-
 @pytest.fixture
 def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
     """Run the command as the console script does."""
-
-    def run(*arguments: object) -> Result:
-        monkeypatch.setattr(sys, "argv", ["fhirsynth", "evaluate", *map(str, arguments)])
-        with pytest.raises(SystemExit) as left:
-            main()
-        return Result(int(left.value.code or 0), *capsys.readouterr())
-
-    return run
+    return caller(monkeypatch, capsys)
 
 
 def frames(rows: int = 120) -> dict[str, pd.DataFrame]:
@@ -118,9 +105,9 @@ def test_kinds_are_guessed_from_what_columns_hold() -> None:
             "nothing": [None, None, None],
         }
     )
-    schema, notices = guess_schema([frame, frame])
-    assert "half: number" in notices[0]
-    assert {feature.name: feature.kind for feature in schema.features} == {
+    guess = guess_schema([frame, frame])
+    assert "half: number" in guess.notices[0]
+    assert {feature.name: feature.kind for feature in guess.schema.features} == {
         "whole": "count",
         "half": "number",
         "negative": "number",
@@ -133,18 +120,6 @@ def test_kinds_are_guessed_from_what_columns_hold() -> None:
 
 
 # ---------------------------------------------------------------- bad input
-
-
-def refused(result: Result, code: int, *words: str) -> None:
-    """One line that names what is wrong, and nothing that looks like our code."""
-    assert result.code == code, result.err
-    assert "Traceback" not in result.err
-    assert result.out == ""
-    lines = [line for line in result.err.splitlines() if line.startswith("error: ")]
-    assert len(lines) == 1, result.err
-    assert result.err.splitlines()[-1] == lines[0]
-    for word in words:
-        assert word in lines[0]
 
 
 def test_missing_column(tmp_path: Path, call: Call) -> None:
@@ -207,3 +182,94 @@ def test_the_same_patient_in_train_and_holdout(tmp_path: Path, call: Call) -> No
     frames()["train"].to_csv(tmp_path / "holdout.csv", index=False)
     result = call(*arguments, "--target", "has_cystic_fibrosis")
     refused(result, 1, "120 patients", "train", "holdout")
+
+
+# ---------------------------------------------------------------- options
+
+
+def written(folder: Path) -> dict[str, Any]:
+    body: dict[str, Any] = json.loads((folder / "report" / "report.json").read_text())
+    return body
+
+
+def test_what_was_guessed_and_left_out_is_in_the_report(tmp_path: Path, call: Call) -> None:
+    rows = {name: frame.assign(id=range(len(frame))) for name, frame in patients(30).items()}
+    result = call(*options(saved(tmp_path, rows)), "--target", "relapse")
+    assert result.code == 0, result.err
+    assert written(tmp_path)["warnings"][:2] == result.err.splitlines()[:2]
+    assert written(tmp_path)["warnings"][1].startswith("left out, as identifiers: id;")
+    assert "no schema given" not in result.out
+    assert "left out, as identifiers: id" in (tmp_path / "report" / "report.html").read_text()
+
+
+def test_json_is_what_report_json_holds(tmp_path: Path, call: Call) -> None:
+    result = call(*options(saved(tmp_path, patients(20))), "--json")
+    assert result.code == 0, result.err
+    body = json.loads(result.out)
+    assert body == written(tmp_path)
+    schema = json.loads(resources.files("fhirsynth.trilemma.documents").joinpath("report.schema.json").read_text())
+    jsonschema.Draft202012Validator(schema).validate(body)
+
+
+def test_an_oracle_is_the_fresh_draw_of_the_self_test(tmp_path: Path, call: Call) -> None:
+    *places, oracle = saved(tmp_path, {**patients(30), "oracle": patients(45)["train"].tail(40)})
+    result = call(*options(places), "--target", "relapse", "--oracle", oracle)
+    assert result.code == 0, result.err
+    (fresh,) = [one for one in written(tmp_path)["controls"] if one["must"] == "fail nothing"]
+    assert "40" in fresh["note"]
+
+
+@pytest.mark.slow
+def test_uplift_compares_the_generators_that_are_named(tmp_path: Path, call: Call) -> None:
+    *places, other = saved(tmp_path, {**patients(120), "other": patients(130)["synthetic"]})
+    manifest = {"stage": "synthetic", "model": {"model": "ctgan", "parameters": {}}}
+    (tmp_path / "manifest.json").write_text(json.dumps(manifest))
+    result = call(*options(places), "--target", "relapse", "--uplift", "--also", f"tvae={other}")
+    assert result.code == 0, result.err
+    titles = " ".join(one["title"] for one in written(tmp_path)["uplift"]["arms"])
+    assert "ctgan" in titles
+    assert "tvae" in titles
+    assert "uplift: " in result.out
+    refused(
+        call(*options(places), "--target", "relapse", "--uplift", "--also", f"ctgan={other}"), 2, "'ctgan' is taken"
+    )
+
+
+@pytest.mark.slow
+def test_tables_bring_the_histories(tmp_path: Path, call: Call) -> None:
+    rows = {}
+    for number, (name, frame) in enumerate(patients(30).items()):
+        rows[name] = frame.assign(patient_id=[f"p{30 * (number % 2) + row}" for row in range(30)])
+    real = write(tmp_path / "real", population(60, 1))
+    made = write(tmp_path / "made", population(30, 2))
+    arguments = options(saved(tmp_path, rows))
+    refused(call(*arguments, "--tables", real, "--synthetic-tables", made), 2, "index date")
+    schema = guess_schema([rows[name] for name in NAMES]).schema
+    schema.model_copy(update={"index_date": date(2026, 1, 1)}).save(tmp_path / "schema.json")
+    result = call(*arguments, "--tables", real, "--synthetic-tables", made)
+    assert result.code == 0, result.err
+    body = written(tmp_path)
+    assert body["timeline"]
+    assert any(one["group"] == "time" for one in body["rules"])
+    (made / "encounters.parquet").write_bytes(b"no table")
+    refused(call(*arguments, "--tables", real, "--synthetic-tables", made), 2, "encounters.parquet")
+
+
+def test_the_generator_is_named_by_the_manifest_beside_its_rows(tmp_path: Path) -> None:
+    place = tmp_path / "manifest.json"
+    assert made_by(tmp_path / "synthetic.csv").name == "synthetic"
+    for text in ("{", "[]", '{"stage": "tables"}', '{"stage": "synthetic", "model": {"model": 3}}', "null"):
+        place.write_text(text)
+        assert made_by(tmp_path / "synthetic.csv").name == "synthetic"
+    place.write_text('{"stage": "synthetic", "model": {"model": "tvae"}}')
+    assert made_by(tmp_path / "synthetic.csv").name == "tvae"
+
+
+def test_the_registry_lists_the_folder_of_a_report(tmp_path: Path, call: Call) -> None:
+    assert call(*options(saved(tmp_path, patients(20)))).code == 0
+    found = registry(tmp_path)
+    assert found.problems == ()
+    (entry,) = found.entries
+    assert (entry.kind, entry.path, entry.synthetic) == ("report", "report", 20)
+    assert entry.utility == written(tmp_path)["verdicts"]["utility"]
+    assert entry.synthetic_sha256 == sha256_of(tmp_path / "synthetic.csv")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -38,7 +39,7 @@ _TABLE = click.Path(path_type=Path, dir_okay=False)
 @click.option("--tables", type=_FOLDER, help="Tables of the real patients (from flatten), to judge histories.")
 @click.option("--synthetic-tables", type=_FOLDER, help="Tables of the synthetic patients, likewise.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of every random choice.")
-@click.option("--json", "as_json", is_flag=True, help="Print verdicts and measures as JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print what report.json holds.")
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), required=True, help="Folder of the report.")
 def command(
     train: Path,
@@ -67,6 +68,7 @@ def command(
     from fhirsynth.errors import UsageError
     from fhirsynth.trilemma import Extras, evaluate
     from fhirsynth.trilemma.documents.croissant import DataFile
+    from fhirsynth.trilemma.documents.report import as_json as as_body
     from fhirsynth.trilemma.documents.report import write_report
     from fhirsynth.trilemma.inputs import made_by, read_inputs
 
@@ -75,10 +77,11 @@ def command(
     if also and not uplift:
         raise UsageError("--also names rows for the uplift; give --uplift as well")
     more = {"oracle": oracle} if oracle is not None else {}
-    inputs = read_inputs(train, holdout, synthetic, schema_path, target, {**more, **_named(also)})
+    provenance = made_by(synthetic)
+    others = _named(also, provenance.name)
+    inputs = read_inputs(train, holdout, synthetic, schema_path, target, {**more, **others})
     for line in inputs.notices:
         click.echo(line, err=True)
-    provenance = made_by(synthetic)
     extras = Extras(
         oracle=inputs.more.pop("oracle", None),
         histories=_histories(inputs, tables, synthetic_tables),
@@ -94,11 +97,16 @@ def command(
             extras=extras,
             progress=progress,
         )
+    # What was guessed and left out belongs to whoever reads the report, not only to whoever made it.
+    report = report.model_copy(update={"warnings": (*inputs.notices, *report.warnings)})
     write_report(report, provenance.stages, out, schema=inputs.schema, files=[DataFile.of(synthetic, out)])
-    _show(report, out, as_json=as_json)
+    if as_json:
+        click.echo(json.dumps(as_body(report, provenance.stages), indent=2))
+    else:
+        _show(report, out, told=inputs.notices)
 
 
-def _named(also: tuple[str, ...]) -> dict[str, Path]:
+def _named(also: tuple[str, ...], generator: str) -> dict[str, Path]:
     from fhirsynth.errors import UsageError
 
     found: dict[str, Path] = {}
@@ -106,28 +114,32 @@ def _named(also: tuple[str, ...]) -> dict[str, Path]:
         name, equals, path = one.partition("=")
         if not equals or not name or not path:
             raise UsageError(f"--also {one}: is not NAME=FILE; say for example --also tvae=tvae/synthetic.parquet")
-        if name in found or name == "oracle":
+        if name in found or name in {"train", "holdout", "synthetic", "oracle", generator}:
             raise UsageError(f"--also {one}: the name '{name}' is taken; choose another")
         found[name] = Path(path)
     return found
 
 
 def _histories(inputs: Inputs, tables: Path | None, synthetic: Path | None) -> Histories | None:
+    from fhirsynth.errors import UsageError
+    from fhirsynth.guess import UNKNOWN
     from fhirsynth.trilemma.lives.timeline import read_histories
 
     if tables is None or synthetic is None:
         return None
+    if inputs.schema.index_date == UNKNOWN:
+        raise UsageError(
+            "histories are compared up to the index date of a schema, and there is none; give the --schema that "
+            "flatten has written beside the features"
+        )
     train, holdout, made = inputs.frames
     return read_histories(tables, synthetic, train=train, holdout=holdout, made=made, schema=inputs.schema)
 
 
-def _show(report: Report, out: Path, *, as_json: bool) -> None:
-    if as_json:
-        click.echo(report.model_dump_json(indent=2, exclude={"pictures"}))
-        return
+def _show(report: Report, out: Path, *, told: tuple[str, ...]) -> None:
     click.echo(f"report: {out / 'report.html'}")
     click.echo(f"valid: {report.valid}")
-    for line in report.warnings:
+    for line in report.warnings[len(told) :]:
         click.echo(f"warning: {line}")
     for finding in report.findings:
         click.echo(f"{finding.dimension}, {finding.cohort}: {finding.verdict}. {finding.sentence}")

@@ -97,4 +97,4 @@ def _part(frame: pd.DataFrame, feature: Feature) -> _Scaled | _Levels:
         return _Scaled(feature.name, centre, 1.0)
     scale = float(known.std()) if len(known) else 1.0
     # The spread of a constant column is rounding noise, or 0.
-    return _Scaled(feature.name, centre, scale if scale > 1e-9 * max(1.0, abs(centre)) else 1.0)
+    return _Scaled(feature.name, centre, scale if scale > 1e-9 * abs(centre) else 1.0)

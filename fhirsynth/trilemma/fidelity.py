@@ -176,7 +176,7 @@ def _sentence(measures: list[Measure], columns: list[ColumnFidelity], verdict: V
     names = ", ".join(one.title for one in far)
     tail = f" Furthest from real: {names}." if far else ""
     wanted = [one for one in measures if one.verdict == verdict and one.name in _WORDS]
-    if verdict == "FAIL" and {"marginal_distance", "columns_shifted"} <= {one.name for one in wanted}:
+    if {"marginal_distance", "columns_shifted"} <= {one.name for one in wanted}:
         wanted = [one for one in wanted if one.name != "marginal_distance"]
     words = "; ".join(_WORDS[one.name].format(value=one.value) for one in wanted)
     if verdict == "FAIL":

@@ -5,14 +5,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
+import numpy as np
 import pandas as pd
 
-from fhirsynth.errors import UsageError
-from fhirsynth.guess import KEYS, as_kinds, guess_schema
+from fhirsynth.guess import as_kinds, guess_schema, refuse_lacking
 from fhirsynth.schema import FeatureSchema
+from fhirsynth.texts import as_numbers
+from fhirsynth.trilemma.tables import read_table, refuse_doubles
 from synthea_bridge.files import read_json
+
+THREE: Final = ("train", "holdout", "synthetic")
+WEIGHT: Final = "weight"
+
+MEASURED: Final = "weight_value"
+"""What a weight is called that is measured, so that it is not taken for one of sampling."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,27 +49,71 @@ def read_inputs(
     Raises
     ------
     UsageError
-        When a file cannot be read as its kind, or lacks a column that the others have.
+        When a file cannot be read as its kind, lacks a column that the others have, or holds another kind of value.
+    EvaluateError
+        When a file has no rows.
     """
-    paths = {"train": train, "holdout": holdout, "synthetic": synthetic}
-    extra = dict(more or {})
-    frames = {name: read_table(path) for name, path in (paths | extra).items()}
-    three = [frames[name] for name in paths]
-    beside = train.with_name("schema.json")
-    place = schema if schema is not None else beside if beside.exists() else None
-    given = FeatureSchema.load(place) if place is not None else None
-    every = dict.fromkeys(name for frame in three for name in frame.columns if name not in KEYS)
-    columns = given.columns if given is not None else list(every)
-    for name, path in (paths | extra).items():
-        absent = [column for column in columns if column not in frames[name].columns]
-        if absent:
-            raise UsageError(
-                f"{path}: lacks the columns {', '.join(absent)}; all tables need the same ones (see --schema)"
-            )
-    found, notices = (given, ()) if given is not None else guess_schema(three, target)
-    ready = {name: as_kinds(frame, found) for name, frame in frames.items()}
+    paths = {"train": train, "holdout": holdout, "synthetic": synthetic, **(more or {})}
+    tables = {name: read_table(path) for name, path in paths.items()}
+    said = [
+        f"{', '.join(name for name, one in tables.items() if one.notice == notice)}: {notice}"
+        for notice in dict.fromkeys(one.notice for one in tables.values() if one.notice)
+    ]
+    frames = {name: table.frame for name, table in tables.items()}
+    place = schema if schema is not None else train.with_name("schema.json")
+    if schema is not None or place.exists():
+        found = FeatureSchema.load(place)
+        for name, path in paths.items():
+            refuse_lacking(str(path), frames[name], found.columns)
+        ready = {name: as_kinds(frame, found) for name, frame in frames.items()}
+    else:
+        frames, renamed = _measured(_tidied(frames, paths))
+        guess = guess_schema([frames[name] for name in THREE], target, [str(paths[name]) for name in THREE])
+        found, said = guess.schema, [*said, *guess.notices, *renamed]
+        for name, path in paths.items():
+            refuse_lacking(str(path), frames[name], found.columns)
+        ready = {name: guess.read(frame) for name, frame in frames.items()}
+    ready, weighted = _weighed(ready, told=schema is None and not place.exists())
     judged = ready["train"], ready["holdout"], ready["synthetic"]
-    return Inputs(judged, found, {name: ready[name] for name in extra}, notices)
+    return Inputs(judged, found, {name: ready[name] for name in more or {}}, (*said, *weighted))
+
+
+def _tidied(frames: Mapping[str, pd.DataFrame], paths: Mapping[str, Path]) -> dict[str, pd.DataFrame]:
+    """Names of columns on one line, without spaces around them, so that they can be told and typed."""
+    tidy = {}
+    for name, frame in frames.items():
+        words = ["".join(one if one.isprintable() else " " for one in column).split() for column in frame.columns]
+        columns = [" ".join(parts) or f"Unnamed: {place}" for place, parts in enumerate(words)]
+        refuse_doubles(paths[name], columns)
+        tidy[name] = frame.set_axis(columns, axis=1)
+    return tidy
+
+
+def _measured(frames: dict[str, pd.DataFrame]) -> tuple[dict[str, pd.DataFrame], list[str]]:
+    """A weight that synthetic rows have too is the patient's, and none of sampling: it gets another name."""
+    if not all(WEIGHT in frames[name].columns for name in THREE):
+        return frames, []
+    renamed = {name: frame.rename(columns={WEIGHT: MEASURED}) for name, frame in frames.items()}
+    return renamed, [f"{WEIGHT} is compared like any other column, as {MEASURED}: synthetic rows have it too"]
+
+
+def _weighed(frames: dict[str, pd.DataFrame], *, told: bool) -> tuple[dict[str, pd.DataFrame], list[str]]:
+    """Weights of the real rows as numbers, or without them where they are none; and a line about it."""
+    real = {name: frames[name] for name in THREE[:2] if WEIGHT in frames[name].columns}
+    if not real:
+        return frames, []
+    weights = {name: as_numbers(frame[WEIGHT]) for name, frame in real.items()}
+    wrong = [name for name, one in weights.items() if one.isna().any() or not np.isfinite(one).all() or (one < 0).any()]
+    wrong += [name for name, one in weights.items() if name not in wrong and not one.sum() > 0]
+    if wrong or len(real) < 2:
+        reason = (
+            f"the one of {' and of '.join(wrong)} has values that are missing, negative or no numbers, or only zeros"
+        )
+        why = reason if wrong else f"only {next(iter(real))} has it"
+        bare = {name: frame.drop(columns=WEIGHT, errors="ignore") for name, frame in frames.items()}
+        return bare, [f"{WEIGHT} (how many people a row stands for) is not used: {why}"]
+    said = f"{WEIGHT} is taken as how many people a row stands for; rename the column if it is something measured"
+    return frames | {name: real[name].assign(**{WEIGHT: one}) for name, one in weights.items()}, [said] if told else []
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,16 +135,3 @@ def made_by(synthetic: Path) -> MadeBy:
     model = manifest.get("model")
     name = model.get("model") if isinstance(model, dict) else None
     return MadeBy(name if isinstance(name, str) else "synthetic", {"synthetic": manifest})
-
-
-def read_table(path: Path) -> pd.DataFrame:
-    """A Parquet or CSV (``.csv``, ``.csv.gz``) file as a frame."""
-    name = path.name.lower()
-    try:
-        if name.endswith((".csv", ".csv.gz")):
-            return pd.read_csv(path, dtype={"patient_id": "string"})
-        return pd.read_parquet(path)
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be read ({error.strerror or error})") from error
-    except (ValueError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path}: is neither Parquet nor CSV by its content and name ({error})") from error

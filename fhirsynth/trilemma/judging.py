@@ -182,7 +182,7 @@ def _uplift(
     if not generators:
         return None, []
     made = {name: conform(name, frame, schema) for name, frame in generators.items()}
-    weights = holdout[WEIGHT].to_numpy(dtype=np.float64) if is_weighted(holdout) else None
+    weights = holdout[WEIGHT].to_numpy(dtype=np.float64) if is_weighted(schema, holdout) else None
     try:
         return measure_uplift(samples, made, oracle=oracle, weights=weights), []
     except EvaluateError as error:

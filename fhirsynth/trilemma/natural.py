@@ -21,7 +21,7 @@ WEIGHT = "weight"
 
 def natural_view(train: pd.DataFrame, holdout: pd.DataFrame, schema: FeatureSchema) -> tuple[Natural, ...]:
     """The mean of each number, count and flag in the cohort, and weighted; nothing where there are no weights."""
-    if not is_weighted(train, holdout):
+    if not is_weighted(schema, train, holdout):
         return ()
     both = pd.concat([train, holdout], ignore_index=True)
     weights = both[WEIGHT].to_numpy(dtype=np.float64)
@@ -48,7 +48,7 @@ def natural_precision(
     train: pd.DataFrame, holdout: pd.DataFrame, samples: Samples, learned: Learned | None
 ) -> list[Measure]:
     """The average precision of each classifier on the holdout, weighted to the natural prevalence; shown only."""
-    if learned is None or samples.target is None or not is_weighted(train, holdout):
+    if learned is None or samples.target is None or not is_weighted(samples.schema, train, holdout):
         return []
     weights = holdout.loc[holdout[samples.target].notna().to_numpy(), WEIGHT].to_numpy(dtype=np.float64)
     prevalence = float(np.average(learned.labels, weights=weights))
@@ -77,6 +77,13 @@ def _measure(name: str, learned: Learned, weights: Floats, prevalence: float) ->
     )
 
 
-def is_weighted(*frames: pd.DataFrame) -> bool:
-    """Whether every row of the frames says how many people it stands for."""
-    return all(WEIGHT in frame and frame[WEIGHT].notna().all() and frame[WEIGHT].sum() > 0 for frame in frames)
+def is_weighted(schema: FeatureSchema, *frames: pd.DataFrame) -> bool:
+    """Whether every row of the frames says how many people it stands for; a column to compare is no weight."""
+    return WEIGHT not in schema.columns and all(_holds_weights(frame) for frame in frames)
+
+
+def _holds_weights(frame: pd.DataFrame) -> bool:
+    if WEIGHT not in frame or not pd.api.types.is_numeric_dtype(frame[WEIGHT]):
+        return False
+    weights = frame[WEIGHT]
+    return bool(weights.notna().all() and (weights >= 0).all() and weights.sum() > 0)

@@ -92,7 +92,7 @@ def notices(
         if name != cohort and real[name].nunique(dropna=False) > 1 and synthetic[name].nunique(dropna=False) == 1
     ]
     for found, words in (
-        (empty, "no value in any real row, and are not compared"),
+        (empty, "no value in any real row; only whether synthetic rows have one is compared"),
         (constant, "one value in every real row; only whether synthetic rows differ is compared"),
         (flat, "a single value in every synthetic row, though real rows vary"),
     ):

@@ -169,7 +169,8 @@ def _classes(view: View, feature: Feature) -> list[Ints]:
         table = 1 + np.minimum((LEVELS * below / max(counts.sum(), 1)).astype(np.int64), LEVELS - 1)
     else:
         table = np.full(size, LEVELS, dtype=np.int64)
-        table[np.argsort(-counts, kind="stable")[: LEVELS - 1]] = np.arange(1, LEVELS)
+        commonest = np.argsort(-counts, kind="stable")[: LEVELS - 1]
+        table[commonest] = np.arange(1, len(commonest) + 1)
     table[0] = 0
     return [table[part] for part in parts]
 

@@ -47,8 +47,8 @@ def marginal(feature: Feature, real: pd.Series, made: pd.Series, more: pd.Series
     discrete = feature.kind in ("flag", "category")
     labels, left, right, every = _levels(feature, real, made, pool) if discrete else _bins(real, made, pool)
     known, gone = int(made.notna().sum()), float(pool.isna().mean())
-    low, high = band(every, known)
-    missing_low, missing_high = band((gone,), len(made))
+    low, high = band(every, known, int(pool.notna().sum()))
+    missing_low, missing_high = band((gone,), len(made), len(pool))
     return Marginal(
         name=feature.name,
         title=f"{feature.title} ({feature.unit})" if feature.unit else feature.title,
@@ -65,19 +65,22 @@ def marginal(feature: Feature, real: pd.Series, made: pd.Series, more: pd.Series
     )
 
 
-def band(shares: tuple[float, ...], n: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """The shares between which 95 of 100 samples of ``n`` lie, for each true share (binomial)."""
-    if n == 0:
+def band(shares: tuple[float, ...], n: int, real: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """The shares between which 95 of 100 samples of ``n`` lie, where ``real`` rows tell what they are (binomial)."""
+    # Both vary: a sample by 1/n, and what is known of the true share by 1/real.
+    size = round(n * real / (n + real)) if n and real else 0
+    if size == 0:
         return tuple(0.0 for _ in shares), tuple(1.0 for _ in shares)
-    ends = (binom.ppf(end, n, np.clip(shares, 0.0, 1.0)) / n for end in (0.025, 0.975))
+    # Half a row on either side: what none of the real rows has is rare, not impossible.
+    likely = (np.clip(shares, 0.0, 1.0) * real + 0.5) / (real + 1)
+    ends = (binom.ppf(end, size, likely) / size for end in (0.025, 0.975))
     low, high = (tuple(np.round(one, 4).tolist()) for one in ends)
     return low, high
 
 
 def _levels(feature: Feature, real: pd.Series, made: pd.Series, pool: pd.Series) -> _Shares:
     if feature.kind == "flag":
-        shares = [float(one.fillna(False).mean()) for one in (real, made, pool)]
-        pairs = [(round(1 - share, 4), round(share, 4)) for share in shares]
+        pairs = [_shares(numbers(one.dropna()), np.array([-0.5, 0.5, 1.5])) for one in (real, made, pool)]
         return ("no", "yes"), pairs[0], pairs[1], pairs[2]
     known = [one.dropna().astype(str) for one in (real, made, pool)]
     found = pd.concat(known[1:]).value_counts().sort_index(kind="stable")
@@ -91,7 +94,7 @@ def _levels(feature: Feature, real: pd.Series, made: pd.Series, pool: pd.Series)
     for one in known:
         counts = one.value_counts(normalize=True)
         shares = [float(counts.get(level, 0.0)) for level in kept]
-        sides.append(tuple(np.round(shares + [1 - sum(shares)] * len(rest), 4).tolist()))
+        sides.append(tuple(np.round(shares + [1 - sum(shares) if len(one) else 0.0] * len(rest), 4).tolist()))
     return tuple(labels + rest), sides[0], sides[1], sides[2]
 
 

@@ -185,10 +185,11 @@ def conform(name: str, frame: pd.DataFrame, schema: FeatureSchema) -> pd.DataFra
         raise UsageError(f"{name}: lacks the columns {', '.join(absent)}; all frames need the schema's columns")
     for feature in schema.features:
         try:
-            frame[[feature.name]].astype({feature.name: schema.dtypes[feature.name]})
-        except (TypeError, ValueError) as error:
+            with np.errstate(invalid="ignore"):
+                column = frame[[feature.name]].astype({feature.name: schema.dtypes[feature.name]})[feature.name]
+        except (TypeError, ValueError, OverflowError) as error:
             raise EvaluateError(f"{name}, column {feature.name}: is not a {feature.kind} ({error})") from error
-        if feature.kind == "number" and (frame[feature.name].astype("float64").abs() > LARGEST).any():
+        if feature.kind in ("number", "count") and (column.abs() > LARGEST).any():
             raise EvaluateError(
                 f"{name}, column {feature.name}: holds values beyond {LARGEST:.0e}, or infinite ones; "
                 "leave them empty, or cut them"

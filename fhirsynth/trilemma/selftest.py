@@ -208,12 +208,13 @@ def _shuffled(samples: Samples, small: Samples, real: Mapping[str, Floats] | Non
 
 
 def _hang_together(found: Association | None) -> bool:
-    """Whether the holdout's associations are stronger than those of shuffled columns."""
+    """Whether the holdout's associations are stronger than those of shuffled columns, and than noise."""
     if found is None:
         return False
-    size = np.triu_indices(len(found.labels), 1)
-    real, shuffled = (float(np.square(np.array(matrix)[size]).sum()) for matrix in (found.real, found.synthetic))
-    return real > STRONGER * shuffled
+    pairs = np.triu_indices(len(found.labels), 1)
+    held = (found.real, found.synthetic, found.noise)
+    real, shuffled, noise = (float(np.square(np.array(matrix)[pairs]).sum()) for matrix in held)
+    return real > max(STRONGER * shuffled, noise)
 
 
 def _independent(samples: Samples) -> pd.DataFrame:

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from pandas.api.types import union_categoricals
@@ -25,6 +26,7 @@ from fhirsynth.seeds import derive
 from fhirsynth.trilemma.encode import flags
 from fhirsynth.trilemma.intervals import Floats, Ints
 from fhirsynth.trilemma.samples import MIN_CLASS
+from synthea_bridge.tables import TABLES
 
 Frame = pd.DataFrame
 
@@ -95,12 +97,14 @@ class Lives:
         UsageError
             When a table or a column is missing.
         EvaluateError
-            When some of ``patients`` are not in the tables.
+            When some of ``patients`` are not in the tables, or somebody or an encounter is there twice.
         """
         people = _people(tables, patients)
         names = pd.Index(people["patient_id"])
         encounters = _read(tables, "encounters", names, None)
         places = pd.Index(encounters.pop("encounter_id"))
+        if places.has_duplicates:
+            raise EvaluateError(f"{tables}: encounter '{places[places.duplicated()][0]}' is there twice; flatten anew")
         others = {name: _read(tables, name, names, places) for name in _TABLES if name != "encounters"}
         return cls(patients=people, encounters=encounters, **others)
 
@@ -212,6 +216,9 @@ def latest(frame: Frame, time: str) -> Floats:
 def _people(tables: Path, wanted: Collection[str] | None) -> Frame:
     columns = ["patient_id", "birth_date", "birth_date_text", "deceased_at", "deceased_at_text"]
     found = _open(tables, "patients", columns).read(columns).to_pandas()
+    twice = found.loc[found["patient_id"].duplicated(), "patient_id"]
+    if len(twice):
+        raise EvaluateError(f"{tables}: patient '{twice.iloc[0]}' is there twice; flatten the data anew")
     ids = found["patient_id"].astype(str).tolist() if wanted is None else sorted(set(wanted))
     absent = sorted(set(ids) - set(found["patient_id"]))
     if absent or not ids:
@@ -255,12 +262,31 @@ def _open(tables: Path, name: str, columns: Sequence[str], words: Sequence[str] 
     path = tables / f"{name}.parquet"
     if not path.exists():
         raise UsageError(f"{path}: there is no such table; make it with: fhirsynth flatten SRC --out {tables}")
-    # Repeated text is read as numbers of a dictionary: ids and codes of a million rows then cost nearly nothing.
-    file = pq.ParquetFile(path, read_dictionary=[*words])
-    absent = [column for column in columns if column not in file.schema_arrow.names]
+    try:
+        found = pq.read_schema(path)
+    except ValueError as error:
+        raise UsageError(f"{path}: is no Parquet file; make it with: fhirsynth flatten") from error
+    absent = [column for column in columns if column not in found.names]
     if absent:
         raise UsageError(f"{path}: lacks the columns {', '.join(absent)}; make it with: fhirsynth flatten")
-    return file
+    declared = next(table.schema for table in TABLES if table.name == name)
+    for column in columns:
+        held, must = _sort(found.field(column).type), _sort(declared.field(column).type)
+        # Without any value a column may have lost its type; but codes are put together, which needs them.
+        if held != must and (held != "nothing" or column in (_TABLES[name].words if name in _TABLES else ())):
+            raise UsageError(f"{path}: column {column} holds {held}, not {must}; make it with: fhirsynth flatten")
+    # Repeated text is read as numbers of a dictionary: ids and codes of a million rows then cost nearly nothing.
+    return pq.ParquetFile(path, read_dictionary=[*words])
+
+
+def _sort(kind: pa.DataType) -> str:
+    """What values of an Arrow type are; text may be read as a dictionary."""
+    if pa.types.is_temporal(kind):
+        return "times"
+    if pa.types.is_null(kind):
+        return "nothing"
+    worded = pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_dictionary(kind)
+    return "text" if worded else "other values"
 
 
 def _groups(file: pq.ParquetFile, columns: Sequence[str]) -> Iterator[tuple[int, Frame]]:

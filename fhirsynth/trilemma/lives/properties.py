@@ -95,7 +95,7 @@ def _gaps(view: View) -> Values:
 def _length(view: View) -> Values:
     patient, start = _starts(view)
     places = np.flatnonzero(np.diff(patient, prepend=-1))
-    ends = np.append(places[1:], len(patient)) - 1
+    ends = np.append(places[1:], len(patient))[: len(places)] - 1
     return Values(patient[places], (start[ends] - start[places]) / YEAR)
 
 
