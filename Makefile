@@ -26,7 +26,7 @@ check: setup  ## Lint, types and fast tests (the quick loop)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/pytest -q -m "not slow"
+	$(BIN)/pytest -q -m "not slow" -n auto
 
 test: setup  ## Every test, with real Synthea and real CTGAN
 	$(BIN)/ruff check .

@@ -18,9 +18,9 @@ from scipy.stats import chi2, fisher_exact, ks_2samp
 
 from fhirsynth.schema import Feature
 from fhirsynth.trilemma.encode import numbers
-from fhirsynth.trilemma.intervals import Z95, Floats, Ints, holm, wilson
-from fhirsynth.trilemma.measure import Cohort, ColumnFidelity, Measure, Verdict, at_most, noticed
-from fhirsynth.trilemma.view import DRAWS, Rows, View
+from fhirsynth.trilemma.intervals import Floats, Ints, holm, wilson
+from fhirsynth.trilemma.measure import Cohort, ColumnFidelity, Measure, Verdict
+from fhirsynth.trilemma.view import DRAWS, Beyond, Rows, View
 
 MARGINAL = 0.10
 """Mean distance of columns beyond the noise floor: one patient in ten would have to change the bin."""
@@ -180,22 +180,9 @@ def _literal(view: View, columns: list[ColumnFidelity]) -> Measure:
 
 def _excess(view: View, seen: Floats, null: Floats, boot: Floats) -> Measure:
     floor = float(null.mean())
-    value = float(seen.mean()) - floor
-    half = Z95 * float(boot.mean(axis=1).std())
-    return view.measure(
-        "marginal_distance",
-        "Mean distance of columns beyond the noise floor (KS D, total variation)",
-        value,
-        len(seen),
-        low=value - half,
-        high=value + half,
-        target=f"upper bound ≤ {MARGINAL:.2f}",
-        met=value + half <= MARGINAL,
-        note=f"Mean distance {seen.mean():.3f}; two real samples of these sizes are {floor:.3f} apart.",
-        verdict=at_most(value - half, value + half, MARGINAL),
-        baseline=0.0,
-        detectable=noticed(MARGINAL, half),
-    )
+    note = f"Mean distance {seen.mean():.3f}; two real samples of these sizes are {floor:.3f} apart."
+    figures = Beyond(float(seen.mean()), floor, float(boot.mean(axis=1).std()), len(seen), MARGINAL, note)
+    return view.beyond_noise("marginal_distance", "Mean distance of columns (KS D, total variation)", figures)
 
 
 def _shifted(view: View, columns: list[ColumnFidelity]) -> Measure:

@@ -10,9 +10,9 @@ from itertools import combinations
 import numpy as np
 
 from fhirsynth.schema import Feature
-from fhirsynth.trilemma.intervals import Z95, Floats, Ints
-from fhirsynth.trilemma.measure import Association, Measure, at_most, noticed
-from fhirsynth.trilemma.view import DRAWS, POOL, Rows, View
+from fhirsynth.trilemma.intervals import Floats, Ints
+from fhirsynth.trilemma.measure import Association, Measure
+from fhirsynth.trilemma.view import DRAWS, POOL, Beyond, Rows, View
 
 ASSOCIATION = 0.25
 """Relative error of the association matrix beyond the noise floor; independent columns have 1."""
@@ -83,28 +83,16 @@ def compare_pairs(view: View) -> tuple[Association | None, list[Measure]]:
         gaps.append(np.abs(left - right))
         boot.append(_error(*(_matrix(view, side) for side in view.boot(generator))))
     floor, seen = float(np.mean(null)), _error(*matrices)
-    value, half = seen - floor, Z95 * float(np.std(boot))
     drawn = Association(
         labels=tuple(feature.title for feature in view.features),
         real=_rows(matrices[0]),
         synthetic=_rows(matrices[1]),
         noise=_rows(np.quantile(gaps, 0.95, axis=0)),
     )
-    measure = view.measure(
-        "association_error",
-        "Relative error of the association matrix beyond the noise floor",
-        value,
-        len(view.features) * (len(view.features) - 1) // 2,
-        low=value - half,
-        high=value + half,
-        target=f"upper bound ≤ {ASSOCIATION:.2f}",
-        met=value + half <= ASSOCIATION,
-        note=f"Error {seen:.2f} of the size of the real matrix; two real samples of these sizes: {floor:.2f}.",
-        verdict=at_most(value - half, value + half, ASSOCIATION),
-        baseline=0.0,
-        detectable=noticed(ASSOCIATION, half),
-    )
-    return drawn, [measure]
+    note = f"Error {seen:.2f} of the size of the real matrix; two real samples of these sizes: {floor:.2f}."
+    pairs = len(view.features) * (len(view.features) - 1) // 2
+    figures = Beyond(seen, floor, float(np.std(boot)), pairs, ASSOCIATION, note)
+    return drawn, [view.beyond_noise("association_error", "Relative error of the association matrix", figures)]
 
 
 def _matrix(view: View, side: Rows) -> Floats:
@@ -138,24 +126,13 @@ def compare_triples(view: View) -> list[Measure]:
     null = [_apart(cells, *view.null(generator)) for _ in range(DRAWS // 2)]
     boot = [_apart(cells, *view.boot(generator)) for _ in range(DRAWS // 2)]
     floor = float(np.mean(null))
-    value, half = seen - floor, Z95 * float(np.std(boot))
-    return [
-        view.measure(
-            "three_way_distance",
-            "Mean distance of three columns at once beyond the noise floor (total variation)",
-            value,
-            len(triples),
-            low=value - half,
-            high=value + half,
-            target=f"upper bound ≤ {THREE_WAY:.2f}",
-            met=value + half <= THREE_WAY,
-            note=f"Over {len(triples)} triples, each column in at most {LEVELS + 1} classes. Mean distance {seen:.3f}; "
-            f"two real samples of these sizes are {floor:.3f} apart.",
-            verdict=at_most(value - half, value + half, THREE_WAY),
-            baseline=0.0,
-            detectable=noticed(THREE_WAY, half),
-        )
-    ]
+    note = (
+        f"Over {len(triples)} triples, each column in at most {LEVELS + 1} classes. Mean distance {seen:.3f}; two real "
+        f"samples of these sizes are {floor:.3f} apart."
+    )
+    figures = Beyond(seen, floor, float(np.std(boot)), len(triples), THREE_WAY, note)
+    title = "Mean distance of three columns at once (total variation)"
+    return [view.beyond_noise("three_way_distance", title, figures)]
 
 
 def _classes(view: View, feature: Feature) -> list[Ints]:

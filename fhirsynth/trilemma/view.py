@@ -12,8 +12,8 @@ from scipy.stats import rankdata
 from fhirsynth.schema import Feature
 from fhirsynth.seeds import rng
 from fhirsynth.trilemma.encode import codes
-from fhirsynth.trilemma.intervals import Floats, Ints
-from fhirsynth.trilemma.measure import Cohort, Measure
+from fhirsynth.trilemma.intervals import Z95, Floats, Ints
+from fhirsynth.trilemma.measure import Cohort, Measure, at_most, noticed
 from fhirsynth.trilemma.samples import Samples
 
 DRAWS = 60
@@ -24,6 +24,18 @@ REAL, MADE, POOL = 0, 1, 2
 
 Rows = tuple[int, Ints]
 """A frame, and rows of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Beyond:
+    """A distance over ``n`` columns or combinations, that of two real samples, its bootstrap spread, and its bound."""
+
+    seen: float
+    floor: float
+    spread: float
+    n: int
+    bound: float
+    note: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +88,24 @@ class View:
     def measure(self, name: str, title: str, value: float | None, n: int, **more: Any) -> Measure:
         """A measure of fidelity for this cohort."""
         return Measure(name=name, title=title, dimension="fidelity", cohort=self.cohort, value=value, n=n, **more)
+
+    def beyond_noise(self, name: str, title: str, figures: Beyond) -> Measure:
+        """A distance less what two real samples have, held against a bound."""
+        value, half = figures.seen - figures.floor, Z95 * figures.spread
+        return self.measure(
+            name,
+            f"{title} beyond the noise floor",
+            value,
+            figures.n,
+            low=value - half,
+            high=value + half,
+            target=f"upper bound ≤ {figures.bound:.2f}",
+            met=value + half <= figures.bound,
+            verdict=at_most(value - half, value + half, figures.bound),
+            baseline=0.0,
+            detectable=noticed(figures.bound, half),
+            note=figures.note,
+        )
 
 
 def _varies(parts: list[Ints]) -> bool:
