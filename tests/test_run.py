@@ -23,6 +23,7 @@ from tests.frames import example_features, example_schema
 ASKED = (
     *("--condition", "cystic-fibrosis", "--population", "40", "--cases", "40", "--augment", "20", "--steps", "60"),
     "--oracle",
+    "--uplift",
 )
 STAGES = ("generated", "tables", "oracle", "synthetic", "bundles", "ndjson", "report")
 
