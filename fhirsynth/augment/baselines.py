@@ -35,7 +35,14 @@ class Bootstrap:
         self._rows: pd.DataFrame
 
     def fit(
-        self, features: pd.DataFrame, schema: FeatureSchema, *, seed: int, steps: int | None, progress: Progress
+        self,
+        features: pd.DataFrame,
+        schema: FeatureSchema,
+        *,
+        seed: int,
+        steps: int | None,
+        progress: Progress,
+        prior: pd.DataFrame | None = None,
     ) -> None:
         """Keep the rows."""
         self._schema = schema

@@ -11,7 +11,7 @@ from typing import Any, Final
 import pandas as pd
 
 from fhirsynth.augment.protocol import Synthesizer
-from fhirsynth.augment.registry import DEFAULT, check_available, model_class
+from fhirsynth.augment.registry import DEFAULT, TAKE_PRIOR, check_available, model_class
 from fhirsynth.augment.store import describe, hash_of, load_model, save_model
 from fhirsynth.constraints import ConstraintSet
 from fhirsynth.errors import CohortError, UsageError
@@ -50,6 +50,7 @@ def augment(
     seed: int = 0,
     constraints: ConstraintSet | None = None,
     livable: Livable | None = None,
+    prior: pd.DataFrame | None = None,
     keep_model: bool = True,
     progress: Progress = silent,
 ) -> AugmentResult:
@@ -71,6 +72,9 @@ def augment(
         What rows must respect; None: ours. Those that ``train`` breaks are switched off.
     livable
         Rows of which it says no are drawn again, and counted.
+    prior
+        Simulated patients of the same columns, to learn from before ``train``: nobody's, so that nothing of them has
+        to be kept.
     keep_model
         Whether ``model/`` is written; without it nothing is left that could give training rows away but the rows.
 
@@ -86,12 +90,16 @@ def augment(
     check_available(model)
     if n < 1:
         raise UsageError(f"asked for {n} synthetic patients; ask for at least 1")
+    if prior is not None:
+        prior = _public(prior, schema, model)
     train = schema.conform(train)[schema.columns]
     cases = _cases(train, schema)
     active = (constraints or ConstraintSet.load()).for_training(train)
     synthesizer = model_class(model)()
-    synthesizer.fit(train, schema, seed=derive(seed, "fit"), steps=steps, progress=progress)
-    facts = {"seed": seed, "rows": len(train), "cases": cases, "train_sha256": hash_of(train)}
+    synthesizer.fit(train, schema, seed=derive(seed, "fit"), steps=steps, progress=progress, prior=prior)
+    facts: dict[str, Any] = {"seed": seed, "rows": len(train), "cases": cases, "train_sha256": hash_of(train)}
+    if prior is not None:
+        facts["prior"] = {"rows": len(prior), "cases": _flagged(prior, schema), "sha256": hash_of(prior)}
     if keep_model:
         description = save_model(out / MODEL_FOLDER, synthesizer, schema, active, facts)
     else:
@@ -167,10 +175,26 @@ def _sampled(
     return AugmentResult(frame, outcome)
 
 
+def _public(prior: pd.DataFrame, schema: FeatureSchema, model: str) -> pd.DataFrame:
+    """The rows of a prior, if the model can learn from them."""
+    if model not in TAKE_PRIOR:
+        raise UsageError(f"the model '{model}' learns from no prior; leave it out, or choose: {', '.join(TAKE_PRIOR)}")
+    absent = [name for name in schema.columns if name not in prior.columns]
+    if absent:
+        raise UsageError(f"the prior lacks the columns {', '.join(absent)}; simulate it with the same features")
+    if prior.empty:
+        raise UsageError("the prior has no rows; simulate some patients, or leave it out")
+    return schema.conform(prior)[schema.columns]
+
+
+def _flagged(rows: pd.DataFrame, schema: FeatureSchema) -> int | None:
+    return None if schema.condition is None else int(rows[schema.condition.column].sum())
+
+
 def _cases(train: pd.DataFrame, schema: FeatureSchema) -> int | None:
-    if schema.condition is None:
+    cases = _flagged(train, schema)
+    if schema.condition is None or cases is None:
         return None
-    cases = int(train[schema.condition.column].sum())
     if cases < FEWEST_CASES:
         raise CohortError(
             f"{cases} of {len(train)} patients to learn from have {schema.condition.name.lower()}; at least "

@@ -44,9 +44,16 @@ class Synthesizer(Protocol):
     tally: Tally
 
     def fit(
-        self, features: pd.DataFrame, schema: FeatureSchema, *, seed: int, steps: int | None, progress: Progress
+        self,
+        features: pd.DataFrame,
+        schema: FeatureSchema,
+        *,
+        seed: int,
+        steps: int | None,
+        progress: Progress,
+        prior: pd.DataFrame | None = None,
     ) -> None:
-        """Learn from ``features``, and from nothing else.
+        """Learn from ``features``, and from nothing else but a public ``prior``.
 
         Parameters
         ----------
@@ -54,6 +61,9 @@ class Synthesizer(Protocol):
             Rows of ``schema``; ``patient_id`` is ignored.
         steps
             Training length in generator steps, where the model has such; None: :attr:`default_steps`.
+        prior
+            Rows of ``schema`` that are nobody's (simulated patients), to learn from before; only for
+            models in :data:`fhirsynth.augment.registry.TAKE_PRIOR`, otherwise it is None.
         """
         ...
 

@@ -19,6 +19,8 @@ MODELS: Final = {
     "marginals": "fhirsynth.augment.baselines:Marginals",
 }
 """Name → ``module:Class``. The last two are comparators: copies of real rows, and columns drawn each on its own."""
+TAKE_PRIOR: Final = ("ctgan",)
+"""Those that can learn from simulated patients before."""
 _NEEDS: Final = {"fhirsynth.augment.sdv_models": ("sdv", "ctgan", "torch")}
 
 

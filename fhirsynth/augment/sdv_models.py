@@ -43,7 +43,14 @@ class _Sdv:
         self._parameters: dict[str, Any] = {}
 
     def fit(
-        self, features: pd.DataFrame, schema: FeatureSchema, *, seed: int, steps: int | None, progress: Progress
+        self,
+        features: pd.DataFrame,
+        schema: FeatureSchema,
+        *,
+        seed: int,
+        steps: int | None,
+        progress: Progress,
+        prior: pd.DataFrame | None = None,
     ) -> None:
         """Encode the rows and train on them.
 
