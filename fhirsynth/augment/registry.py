@@ -12,7 +12,7 @@ from fhirsynth.errors import ExtraMissing, UsageError
 
 DEFAULT: Final = "ctgan"
 MODELS: Final = {
-    "ctgan": "fhirsynth.augment.sdv_models:Ctgan",
+    "ctgan": "fhirsynth.augment.gan.model:Ctgan",
     "tvae": "fhirsynth.augment.sdv_models:Tvae",
     "gaussian-copula": "fhirsynth.augment.sdv_models:GaussianCopula",
     "bootstrap": "fhirsynth.augment.baselines:Bootstrap",
@@ -21,7 +21,10 @@ MODELS: Final = {
 """Name → ``module:Class``. The last two are comparators: copies of real rows, and columns drawn each on its own."""
 TAKE_PRIOR: Final = ("ctgan",)
 """Those that can learn from simulated patients before."""
-_NEEDS: Final = {"fhirsynth.augment.sdv_models": ("sdv", "ctgan", "torch")}
+_NEEDS: Final = {
+    "fhirsynth.augment.gan.model": ("ctgan", "torch"),
+    "fhirsynth.augment.sdv_models": ("sdv", "ctgan", "torch"),
+}
 
 
 def check_available(name: str) -> None:

@@ -1,4 +1,4 @@
-"""CTGAN, TVAE and the Gaussian copula, through SDV 2."""
+"""TVAE and the Gaussian copula, through SDV 2."""
 
 from __future__ import annotations
 
@@ -21,8 +21,6 @@ from synthea_bridge.files import atomic_file
 from synthea_bridge.progress import Progress
 
 TABLE: Final = "features"
-PAC: Final = 10
-"""Rows that CTGAN's discriminator sees together; the batch must be a multiple of it."""
 LARGEST_BATCH: Final = 500
 LEAST_ROWS: Final = 20
 FITTED: Final = "fitted.pkl"
@@ -96,11 +94,11 @@ class _Sdv:
 
         def draw(size: int, attempt: int) -> pd.DataFrame:
             with seeded(derive(seed, "sample", attempt)):
-                return self._encoding.decode(self._draw(size, where or {}).reset_index(drop=True))
+                return self._encoding.decode(self._draw(size).reset_index(drop=True))
 
         return self._encoding.features.conform(exactly(n, draw, accept, self.advice))
 
-    def _draw(self, size: int, where: Mapping[str, Any]) -> pd.DataFrame:
+    def _draw(self, size: int) -> pd.DataFrame:
         _forget_seed(self._fitted)
         drawn: pd.DataFrame = self._fitted.sample(size)[TABLE]
         return drawn
@@ -128,81 +126,35 @@ class _Sdv:
         return model
 
 
-class _Network(_Sdv):
-    """The two that are trained in steps."""
-
-    optimizers: ClassVar[int]
-
-    def _plan(self, rows: int, steps: int) -> dict[str, int]:
-        """Batch size and epochs for ``steps`` generator steps: a batch is never larger than the cohort."""
-        batch = min(LARGEST_BATCH, rows // PAC * PAC)
-        epochs = ceil(steps / self._steps_per_epoch(rows, batch))
-        self._parameters = {
-            "batch_size": batch,
-            "epochs": epochs,
-            "steps": epochs * self._steps_per_epoch(rows, batch),
-        }
-        return {"batch_size": batch, "epochs": epochs}
-
-    def _steps_per_epoch(self, rows: int, batch: int) -> int:
-        raise NotImplementedError
-
-    def _train(self, encoded: pd.DataFrame, progress: Progress) -> None:
-        total = self._parameters["steps"]
-        progress(0, total, "prepare columns")
-        with counted_steps(lambda done: progress(done // self.optimizers, total, "train")):
-            self._fitted.fit({TABLE: encoded})
-
-
-class Ctgan(_Network):
-    """Conditional tabular GAN (Xu et al. 2019, https://arxiv.org/abs/1907.00503), sampled on its condition vector."""
-
-    name: ClassVar[str] = "ctgan"
-    default_steps: ClassVar[int] = 2000
-    optimizers: ClassVar[int] = 2
-    advice: ClassVar[str] = "train longer with --steps, or use --model gaussian-copula"
-
-    def _new(self, metadata: Any, rows: int, steps: int) -> Any:
-        from sdv.single_table import CTGANSynthesizer
-
-        return CTGANSynthesizer(
-            metadata, enforce_min_max_values=False, enable_gpu=False, pac=PAC, **self._plan(rows, steps)
-        )
-
-    def _steps_per_epoch(self, rows: int, batch: int) -> int:
-        return max(rows // batch, 1)
-
-    def _draw(self, size: int, where: Mapping[str, Any]) -> pd.DataFrame:
-        first = self._encoding.discrete[:1]
-        asked = [column for column in where if [column] == first]
-        if not asked:
-            return super()._draw(size, where)
-        _forget_seed(self._fitted)
-        return _conditioned(self._fitted, size, asked[0], self._encoding.condition(asked[0], where[asked[0]]))
-
-
-class Tvae(_Network):
-    """Variational autoencoder of the same paper; it often makes no case of a rare condition at all."""
+class Tvae(_Sdv):
+    """Variational autoencoder of the CTGAN paper; it often makes no case of a rare condition at all."""
 
     name: ClassVar[str] = "tvae"
     default_steps: ClassVar[int] = 2000
-    optimizers: ClassVar[int] = 1
-    advice: ClassVar[str] = "use --model gaussian-copula or ctgan, or train longer with --steps"
+    advice: ClassVar[str] = "use --model cart or ctgan, which can be asked for a condition"
 
     def _new(self, metadata: Any, rows: int, steps: int) -> Any:
         from sdv.single_table import TVAESynthesizer
 
-        return TVAESynthesizer(metadata, enforce_min_max_values=False, enable_gpu=False, **self._plan(rows, steps))
+        batch = min(LARGEST_BATCH, rows)
+        epochs = ceil(steps / ceil(rows / batch))
+        self._parameters = {"batch_size": batch, "epochs": epochs, "steps": epochs * ceil(rows / batch)}
+        return TVAESynthesizer(
+            metadata, enforce_min_max_values=False, enable_gpu=False, batch_size=batch, epochs=epochs
+        )
 
-    def _steps_per_epoch(self, rows: int, batch: int) -> int:
-        return ceil(rows / batch)
+    def _train(self, encoded: pd.DataFrame, progress: Progress) -> None:
+        total = self._parameters["steps"]
+        progress(0, total, "prepare columns")
+        with counted_steps(lambda done: progress(done, total, "train")):
+            self._fitted.fit({TABLE: encoded})
 
 
 class GaussianCopula(_Sdv):
     """Gaussian copula over fitted marginals; there are no steps, it is fitted in one go."""
 
     name: ClassVar[str] = "gaussian-copula"
-    advice: ClassVar[str] = "use --model ctgan, which can be asked for a condition"
+    advice: ClassVar[str] = "use --model cart or ctgan, which can be asked for a condition"
 
     def _new(self, metadata: Any, rows: int, steps: int) -> Any:
         from sdv.single_table import GaussianCopulaSynthesizer
@@ -214,16 +166,6 @@ class GaussianCopula(_Sdv):
 def _forget_seed(fitted: Any) -> None:
     """Make SDV draw from the scope: it starts the first sample after a fit at a fixed seed of its own otherwise."""
     fitted._set_random_state(None)  # noqa: SLF001 - there is no public way
-
-
-def _conditioned(fitted: Any, size: int, column: str, value: str) -> pd.DataFrame:
-    """Rows from CTGAN's condition vector: SDV itself only rejects.
-
-    ctgan conditions rightly on the first discrete column only, so ``column`` must be that one.
-    """
-    raw = fitted._model.sample(size, column, value)  # noqa: SLF001
-    decoded: pd.DataFrame = fitted._data_processor.reverse_transform(raw)  # noqa: SLF001
-    return decoded
 
 
 def _metadata(encoding: Encoding) -> Any:

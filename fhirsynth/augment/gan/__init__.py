@@ -1,0 +1,1 @@
+"""CTGAN for rare cohorts: the library's networks, with encodings, conditions and a schedule that few cases can bear."""
