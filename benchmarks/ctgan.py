@@ -15,8 +15,8 @@ from pathlib import Path
 import pandas as pd
 
 from fhirsynth.augment.encode import Encoding
+from fhirsynth.augment.gan.settings import PAC, Settings
 from fhirsynth.augment.pipeline import augment
-from fhirsynth.augment.sdv_models import LARGEST_BATCH, PAC
 from fhirsynth.seeds import rng
 from tests.frames import example_features, example_schema
 
@@ -33,7 +33,8 @@ def alone(train: pd.DataFrame, steps: int) -> float:
     encoding = Encoding.learn(schema.conform(train)[schema.columns], schema)
     encoded = encoding.encode(schema.conform(train)[schema.columns], rng(0, "impute"))
     begun = time.perf_counter()
-    model = CTGAN(epochs=steps * LARGEST_BATCH // len(train), batch_size=LARGEST_BATCH, pac=PAC, enable_gpu=False)
+    batch = Settings().batch
+    model = CTGAN(epochs=steps * batch // len(train), batch_size=batch, pac=PAC, enable_gpu=False)
     model.fit(encoded, discrete_columns=encoding.discrete)
     model.sample(SAMPLES)
     return time.perf_counter() - begun

@@ -46,6 +46,8 @@ class RunSpec(BaseModel):
         Simulate the same population again with another seed, and judge the synthetic rows beside it.
     uplift
         Measure whether adding the synthetic cases to the real ones helps.
+    prior
+        Number of other patients that are simulated for the generator to learn from first; None: none.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -58,6 +60,7 @@ class RunSpec(BaseModel):
     seed: int = 0
     oracle: bool = False
     uplift: bool = False
+    prior: int | None = Field(default=None, gt=0)
 
     def parameters(self) -> dict[str, Any]:
         """The parameters and our version, as JSON values, for manifests.
@@ -65,13 +68,19 @@ class RunSpec(BaseModel):
         What is not asked for is not named, so that a run of before it could be asked for goes on and keeps its id.
         """
         said = self.model_dump(mode="json", exclude={"generate": {"threads", "heap"}})
-        asked = {name: value for name, value in said.items() if value is not False}
+        asked = {name: value for name, value in said.items() if value is not False and (name, value) != ("prior", None)}
         return {"fhirsynth": __version__, **asked}
 
     @property
     def fresh(self) -> GenerateSpec:
         """The simulation of the oracle: all as in ``generate``, but for the seed."""
         return self.generate.model_copy(update={"seed": derive(self.seed, "oracle")})
+
+    @property
+    def before(self) -> GenerateSpec:
+        """The simulation of the prior: people as they come, of another seed."""
+        changed = {"population": self.prior, "cohorts": (), "seed": derive(self.seed, "prior")}
+        return self.generate.model_copy(update=changed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +118,7 @@ class Run:
             ("generated", self._generate),
             ("tables", self._flatten),
             *([("oracle", self._draw_again)] if self.spec.oracle else []),
+            *([("prior", self._draw_before)] if self.spec.prior else []),
             ("synthetic", self._augment),
             ("bundles", self._assemble),
             ("ndjson", self._export),
@@ -164,14 +174,21 @@ class Run:
 
     def _draw_again(self, writer: StageWriter, progress: Progress) -> None:
         """Simulate the same population with another seed, as tables and features alone."""
+        writer.outcome = self._simulated(self.spec.fresh, writer.folder, progress)
+
+    def _draw_before(self, writer: StageWriter, progress: Progress) -> None:
+        """Simulate other people, for the generator to learn from before it sees the cohort."""
+        writer.outcome = self._simulated(self.spec.before, writer.folder, progress)
+
+    def _simulated(self, spec: GenerateSpec, folder: Path, progress: Progress) -> dict[str, Any]:
         from fhirsynth.features import write_features
         from fhirsynth.schema import FeatureSchema
 
-        generated, rows = _simulate(self.spec.fresh, writer.folder, progress)
+        generated, rows = _simulate(spec, folder, progress)
         schema = FeatureSchema.load(self._root / "tables" / "schema.json")
         unused = SkipLog()
-        features = write_features(writer.folder, schema, unused)
-        writer.outcome = {**rows, "generated": generated, "features": len(features), "unused": unused.counts()}
+        features = write_features(folder, schema, unused)
+        return {**rows, "generated": generated, "features": len(features), "unused": unused.counts()}
 
     def _augment(self, writer: StageWriter, progress: Progress) -> None:
         from fhirsynth.assemble import learn
@@ -183,6 +200,7 @@ class Run:
         train = pd.read_parquet(tables / "train.parquet")
         timeline = learn(tables, list(train["patient_id"]), schema)
         timeline.save(writer.folder / "timeline.json")
+        prior = pd.read_parquet(self._root / "prior" / "features.parquet") if self.spec.prior else None
         writer.outcome = augment(
             train,
             schema,
@@ -191,6 +209,7 @@ class Run:
             steps=self.spec.steps,
             seed=derive(self.spec.seed, "augment"),
             livable=timeline.livable,
+            prior=prior,
             out=writer.folder,
             progress=progress,
         ).outcome
@@ -246,7 +265,8 @@ class Run:
             extras=Extras(oracle=fresh, histories=histories, uplift=uplift),
             progress=progress,
         )
-        stages = ("generated", "tables", *(["oracle"] if self.spec.oracle else []), "synthetic", "bundles")
+        drawn = [stage for stage, asked in (("oracle", self.spec.oracle), ("prior", self.spec.prior)) if asked]
+        stages = ("generated", "tables", *drawn, "synthetic", "bundles")
         provenance = {"run_id": self.run_id, **{stage: self.workspace.manifest(stage) for stage in stages}}
         emitted = sorted((self._root / "ndjson").glob("*.ndjson"))
         files = [DataFile.of(path, writer.folder) for path in (synthetic, *emitted)]

@@ -11,7 +11,7 @@ from typing import Any, Final
 import pandas as pd
 
 from fhirsynth.augment.protocol import Synthesizer
-from fhirsynth.augment.registry import DEFAULT, TAKE_PRIOR, check_available, model_class
+from fhirsynth.augment.registry import DEFAULT, check_available, check_prior, model_class
 from fhirsynth.augment.store import describe, hash_of, load_model, save_model
 from fhirsynth.constraints import ConstraintSet
 from fhirsynth.errors import CohortError, UsageError
@@ -177,8 +177,7 @@ def _sampled(
 
 def _public(prior: pd.DataFrame, schema: FeatureSchema, model: str) -> pd.DataFrame:
     """The rows of a prior, if the model can learn from them."""
-    if model not in TAKE_PRIOR:
-        raise UsageError(f"the model '{model}' learns from no prior; leave it out, or choose: {', '.join(TAKE_PRIOR)}")
+    check_prior(model)
     absent = [name for name in schema.columns if name not in prior.columns]
     if absent:
         raise UsageError(f"the prior lacks the columns {', '.join(absent)}; simulate it with the same features")

@@ -15,6 +15,7 @@ MODELS: Final = {
     "ctgan": "fhirsynth.augment.gan.model:Ctgan",
     "tvae": "fhirsynth.augment.sdv_models:Tvae",
     "gaussian-copula": "fhirsynth.augment.sdv_models:GaussianCopula",
+    "smote-nc": "fhirsynth.augment.smote:SmoteNc",
     "bootstrap": "fhirsynth.augment.baselines:Bootstrap",
     "marginals": "fhirsynth.augment.baselines:Marginals",
 }
@@ -42,6 +43,18 @@ def check_available(name: str) -> None:
     module = MODELS[name].partition(":")[0]
     if not all(_installed(library) for library in _NEEDS.get(module, ())):
         raise ExtraMissing(f"the model '{name}'", "ctgan")
+
+
+def check_prior(name: str) -> None:
+    """Check that a model learns from a prior.
+
+    Raises
+    ------
+    UsageError
+        When it does not.
+    """
+    if name not in TAKE_PRIOR:
+        raise UsageError(f"the model '{name}' learns from no prior; leave it out, or choose: {', '.join(TAKE_PRIOR)}")
 
 
 def model_class(name: str) -> type[Synthesizer]:

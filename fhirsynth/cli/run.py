@@ -24,6 +24,7 @@ from fhirsynth.cli._progress import bar
 @click.option("--state", default="Massachusetts", show_default=True, help="US state of the simulated patients.")
 @click.option("--workers", type=click.IntRange(1), default=os.cpu_count() or 1, help="Processes.  [default: all cores]")
 @click.option("--oracle", is_flag=True, help="Simulate the population again, to judge beside what is perfect.")
+@click.option("--prior", type=click.IntRange(1), help="Simulate so many others, to learn from before (ctgan, auto).")
 @click.option("--uplift", is_flag=True, help="Measure whether adding the synthetic cases to the real ones helps.")
 @click.option("--server", metavar="URL", help="POST the Bundles to this FHIR server at the end.")
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), required=True, help="Work folder.")
@@ -39,6 +40,7 @@ def command(
     state: str,
     workers: int,
     oracle: bool,
+    prior: int | None,
     uplift: bool,
     server: str | None,
     out: Path,
@@ -52,7 +54,7 @@ def command(
       fhirsynth run --condition cystic-fibrosis --population 300 --cases 150 --augment 150 --seed 7 --out work
     """
     from fhirsynth.augment.pipeline import MODEL_FOLDER
-    from fhirsynth.augment.registry import check_available
+    from fhirsynth.augment.registry import check_available, check_prior
     from fhirsynth.augment.store import WARNING
     from fhirsynth.pipeline import Run, RunSpec
     from fhirsynth.workspace import Workspace
@@ -60,6 +62,8 @@ def command(
     from synthea_bridge.spec import Cohort, GenerateSpec
 
     check_available(model)
+    if prior is not None:
+        check_prior(model)
     generate = GenerateSpec(
         population=population,
         cohorts=(Cohort(condition=find(condition).slug, cases=cases),),
@@ -76,6 +80,7 @@ def command(
         seed=seed,
         oracle=oracle,
         uplift=uplift,
+        prior=prior,
     )
     run = Run(spec, Workspace(out), bar, workers)
     outcome: dict[str, Any] = {}
@@ -109,6 +114,8 @@ def _headline(stage: str, outcome: dict[str, Any]) -> str:
     if stage == "oracle":
         kept = outcome["generated"]["kept"]
         return f"{kept['control']} others without the condition and {kept['case']} with it, to compare with"
+    if stage == "prior":
+        return f"{outcome['features']} others to learn from before"
     if stage == "synthetic":
         return f"{outcome['made']} synthetic patients with the condition, from {outcome['drawn']} drawn"
     if stage in ("bundles", "ndjson"):
