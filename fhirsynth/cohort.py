@@ -63,11 +63,13 @@ def _enough(features: pd.DataFrame, column: str | None, minimum: int) -> None:
     what = "patients" if column is None else f"patients with {column.removeprefix('has_').replace('_', ' ')}"
     count = len(features) if column is None else int(features[column].fillna(False).sum())
     if count == 0:
-        raise CohortError(f"there are no {what} among {len(features)}; choose another condition, or give their data")
+        raise CohortError(
+            f"there are no {what} among {len(features)}; choose another condition or target, or give their data"
+        )
     if count < minimum:
         raise CohortError(
             f"there are {count} {what} among {len(features)}, at least {minimum} are needed to learn from some and "
-            "judge by others; give more data, or simulate more with --cases"
+            "judge by others; give more data (if they are simulated: more --cases)"
         )
     if column is not None and count == len(features):
         raise CohortError(f"all {count} patients have {column}; add patients without it, to learn the difference from")

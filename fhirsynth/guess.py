@@ -123,12 +123,13 @@ def guess_schema(
 ) -> Guess:
     """The schema of the frames' columns, but for :data:`KEYS`.
 
-    Columns of words that hardly repeat (identifiers, free text) are left out: no synthetic row can be compared by them.
+    Columns of words that hardly repeat (identifiers, free text) are left out: nothing can be learned from them, and no
+    synthetic row can be compared by them.
 
     Parameters
     ----------
     frames
-        Train, holdout and synthetic rows; the first decides the order of columns.
+        Train, holdout and synthetic rows, or one table to learn from; the first decides the order of columns.
     target
         The flag that makes the rare cohort, if any; of two other values the rarer one is taken as true.
     names
@@ -140,6 +141,7 @@ def guess_schema(
         When a frame lacks a column, holds words where the training rows hold numbers, or nothing is left to compare;
         when ``target`` is no column, or has not two values.
     """
+    use = "learned" if len(frames) == 1 else "compared"
     every = dict.fromkeys(name for frame in frames for name in frame.columns if name not in KEYS)
     columns = [
         _Parts(name, {called: f[name] for called, f in zip(names, frames, strict=False) if name in f.columns})
@@ -155,10 +157,12 @@ def guess_schema(
         for called, frame in zip(names, frames, strict=False):
             refuse_lacking(called, frame, wanted)
     if not found:
-        raise UsageError("the tables share no column that can be compared; give tables with the same columns")
+        alone = "the table has no column that can be learned; give one that measures something"
+        shared = "the tables share no column that can be compared; give tables with the same columns"
+        raise UsageError(alone if len(frames) == 1 else shared)
     notices = (
         f"no schema given; taken as {', '.join(f'{name}: {one.told}' for name, one in found.items())}",
-        *_left_out({name: one for name, one in judged.items() if isinstance(one, str)}),
+        *left_out({name: one for name, one in judged.items() if isinstance(one, str)}, use),
     )
     schema = FeatureSchema(
         features=tuple(one.feature(name) for name, one in found.items()),
@@ -168,10 +172,18 @@ def guess_schema(
     return Guess(schema, notices, {name: one.read for name, one in found.items()})
 
 
-def as_kinds(frame: pd.DataFrame, schema: FeatureSchema) -> pd.DataFrame:
-    """``frame`` with its text read as the kinds of ``schema``; what cannot be read stays, for others to refuse."""
-    readers: dict[Kind, Reader] = {"flag": as_flags, "number": _numbers_or_days, "count": _numbers}
-    return _read(frame, {one.name: readers.get(one.kind, as_text) for one in schema.features})
+def as_kinds(frame: pd.DataFrame, schema: FeatureSchema, guess: Guess | None = None) -> pd.DataFrame:
+    """``frame`` with its text read as the kinds of ``schema``; what cannot be read stays, for others to refuse.
+
+    With a ``guess`` columns are read as was guessed, where that is of the same kind: dates and words of any form.
+    """
+    by_kind: dict[Kind, Reader] = {"flag": as_flags, "number": _numbers_or_days, "count": _numbers}
+    readers = {one.name: by_kind.get(one.kind, as_text) for one in schema.features}
+    if guess is not None:
+        alike = {one.name: {one.kind, schema[one.name].kind} for one in guess.schema.features}
+        numbers = {"number", "count"}
+        readers |= {name: guess.readers[name] for name, both in alike.items() if len(both) == 1 or both == numbers}
+    return _read(frame, readers)
 
 
 def refuse_lacking(called: str, frame: pd.DataFrame, columns: Sequence[str]) -> None:
@@ -310,14 +322,15 @@ def _target(column: _Parts) -> _Found:
     name, real = column.name, pd.concat([as_text(part) for part in column.real]).dropna()
     levels = real.value_counts().sort_index().sort_values(kind="stable", ascending=False).index.tolist()
     flag = as_flags(real) is not None
+    place = "train and holdout" if len(column.by_frame) > 1 else "the data"
     if not levels:
-        raise UsageError(f"target '{name}' holds no value in train and holdout; choose another column")
+        raise UsageError(f"target '{name}' holds no value in {place}; choose another column")
     if not flag and len(levels) != 2:
         kind = getattr(_found(column), "kind", "text")
         values = f"{len(levels)} values" if len(levels) > 1 else f"the single value {shown(levels[0])}"
         raise UsageError(
-            f"target '{name}' is a {kind} with {values} in train and holdout; utility needs a flag (0 and 1, yes and "
-            "no), or a column of two values"
+            f"target '{name}' is a {kind} with {values} in {place}; it has to be a flag (0 and 1, yes and no), or a "
+            "column of two values"
         )
     words = FLAGS if flag else {levels[0].lower(): False, levels[1].lower(): True}
     for called, part in column.by_frame.items():
@@ -362,10 +375,11 @@ def shown(value: object) -> str:
     return f"“{text[:SHOWN]}…”" if len(text) > SHOWN else f"“{text}”"
 
 
-def _left_out(reasons: Mapping[str, str]) -> list[str]:
+def left_out(reasons: Mapping[str, str], use: str) -> list[str]:
+    """Lines that say which columns are left out as what, from column → reason; ``use`` is what they are not."""
     return [
         f"left out, as {reason}: {', '.join(name for name, one in reasons.items() if one == reason)}; give a --schema "
-        "to have them compared"
+        f"to have them {use}"
         for reason in dict.fromkeys(reasons.values())
     ]
 

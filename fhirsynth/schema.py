@@ -10,7 +10,15 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
 
 from fhirsynth.errors import UsageError
 from synthea_bridge.files import atomic_file
@@ -90,17 +98,34 @@ class Feature(_Frozen):
 
 
 class ConditionFeature(_Frozen):
-    """The condition that the cohort is about."""
+    """The condition that the cohort is about, or whatever else makes a case in somebody's table.
+
+    Parameters
+    ----------
+    slug, name
+        Name in commands, and in words for people.
+    snomed, display
+        Its SNOMED CT code; empty where it has none.
+    flag
+        Name of its column where that is not ``has_SLUG``.
+    """
 
     slug: str
     name: str
     snomed: str
     display: str
+    flag: str | None = None
 
     @property
     def column(self) -> str:
         """Name of its flag, e.g. ``has_cystic_fibrosis``."""
-        return f"has_{self.slug.replace('-', '_')}"
+        return self.flag if self.flag is not None else f"has_{self.slug.replace('-', '_')}"
+
+    @model_serializer(mode="wrap")
+    def _as_said(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without ``flag`` where there is none: schemas, and hashes of them, stay what they were."""
+        said: dict[str, Any] = handler(self)
+        return {name: value for name, value in said.items() if (name, value) != ("flag", None)}
 
 
 class FeatureSchema(_Frozen):

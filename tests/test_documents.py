@@ -262,7 +262,7 @@ def test_an_invalid_report_recommends_nothing(real: Report) -> None:
 
 def test_the_model_card_tells_of_self_test_and_detectable_effects(full: Report) -> None:
     card = model_card(full, PROVENANCE)
-    assert card["schema_version"] == 2
+    assert card["schema_version"] == 3
     assert card["version"] == {"ctgan": "0.12.1", "sdv": "2.0.0", "torch": "2.15.0"}
     assert card["seeds"] == {"simulation": 7, "fit": 11, "sample": 12, "evaluate": 1}
     assert [one["name"] for one in card["self_test"]] == [one.name for one in full.controls]

@@ -18,7 +18,8 @@ import pytest
 from fhirsynth.errors import EvaluateError, FhirsynthError, UsageError
 from fhirsynth.guess import guess_schema
 from fhirsynth.schema import Feature, FeatureSchema, Source
-from fhirsynth.trilemma.inputs import MEASURED, Inputs, read_inputs
+from fhirsynth.tables import MEASURED
+from fhirsynth.trilemma.inputs import Inputs, read_inputs
 from tests.evaluating import NAMES, Call, Frames, caller, changed, options, patients, refused, saved
 
 Change = Callable[[pd.DataFrame], pd.DataFrame]

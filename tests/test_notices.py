@@ -9,9 +9,10 @@ import pandas as pd
 import pytest
 
 from fhirsynth.errors import EvaluateError
+from fhirsynth.tables import conform
 from fhirsynth.trilemma.columns import compare_columns
 from fhirsynth.trilemma.notices import MOST_LEVELS, OTHERS
-from fhirsynth.trilemma.samples import Samples, conform
+from fhirsynth.trilemma.samples import Samples
 from fhirsynth.trilemma.view import View
 from tests.plain import normals, plain_samples, plain_schema
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import pandas as pd
 
+from fhirsynth.augment.advice import ADVISED_CASES, FEWEST_CASES, advise
+from fhirsynth.augment.prior import UNKNOWN, refuse_absent, refuse_own
 from fhirsynth.augment.protocol import Synthesizer
-from fhirsynth.augment.registry import DEFAULT, check_available, check_prior, model_class
+from fhirsynth.augment.registry import DEFAULT, PROTECTED, check_available, check_options, check_prior, model_class
 from fhirsynth.augment.store import describe, hash_of, load_model, save_model
 from fhirsynth.constraints import ConstraintSet
 from fhirsynth.errors import CohortError, UsageError
@@ -20,9 +22,6 @@ from fhirsynth.seeds import derive
 from synthea_bridge.files import atomic_file
 from synthea_bridge.progress import Progress, silent
 
-FEWEST_CASES: Final = 10
-"""Below this a generator can only repeat its cases."""
-ADVISED_CASES: Final = 20
 MODEL_FOLDER: Final = "model"
 SYNTHETIC: Final = "synthetic.parquet"
 UNLIVABLE: Final = "no-such-life"
@@ -51,6 +50,8 @@ def augment(
     constraints: ConstraintSet | None = None,
     livable: Livable | None = None,
     prior: pd.DataFrame | None = None,
+    prior_source: str = UNKNOWN,
+    options: Mapping[str, Any] | None = None,
     keep_model: bool = True,
     progress: Progress = silent,
 ) -> AugmentResult:
@@ -61,7 +62,7 @@ def augment(
     train
         Features of the patients to learn from, with the condition and without; never the holdout.
     schema
-        Its columns. With a condition, every synthetic patient has it.
+        Its columns. With a condition, or what else it says makes a case, every synthetic patient has it.
     n
         Number of synthetic patients.
     out
@@ -75,8 +76,13 @@ def augment(
     prior
         Simulated patients of the same columns, to learn from before ``train``: nobody's, so that nothing of them has
         to be kept.
+    prior_source
+        Where these come from, in words.
+    options
+        Arguments for the constructor of the generator (``epsilon`` and ``delta`` of ``private``).
     keep_model
         Whether ``model/`` is written; without it nothing is left that could give training rows away but the rows.
+        What is said of a model in :data:`~fhirsynth.augment.registry.PROTECTED` holds no figure of the training data.
 
     Raises
     ------
@@ -88,24 +94,35 @@ def augment(
         When the model makes fewer than ``n`` such rows.
     """
     check_available(model)
+    check_options(model, options or {})
     if n < 1:
         raise UsageError(f"asked for {n} synthetic patients; ask for at least 1")
-    if prior is not None:
-        prior = _public(prior, schema, model)
     train = schema.conform(train)[schema.columns]
+    if prior is not None:
+        prior = _public(prior, train, schema, model)
     cases = _cases(train, schema)
     active = (constraints or ConstraintSet.load()).for_training(train)
-    synthesizer = model_class(model)()
+    synthesizer = _new(model, options or {})
     synthesizer.fit(train, schema, seed=derive(seed, "fit"), steps=steps, progress=progress, prior=prior)
-    facts: dict[str, Any] = {"seed": seed, "rows": len(train), "cases": cases, "train_sha256": hash_of(train)}
+    facts: dict[str, Any] = {"seed": seed}
+    if model not in PROTECTED:
+        facts |= {"rows": len(train), "cases": cases, "train_sha256": hash_of(train)}
     if prior is not None:
-        facts["prior"] = {"rows": len(prior), "cases": _flagged(prior, schema), "sha256": hash_of(prior)}
+        facts["prior"] = {
+            "rows": len(prior),
+            "cases": _flagged(prior, schema),
+            "sha256": hash_of(prior),
+            "source": prior_source,
+        }
     if keep_model:
         description = save_model(out / MODEL_FOLDER, synthesizer, schema, active, facts)
     else:
         description = describe(synthesizer, schema, facts)
     result = _sampled(synthesizer, schema, active, n, seed, out, description, livable)
-    return AugmentResult(result.frame, {**result.outcome, "model_saved": keep_model})
+    advice = advise(len(train), cases, len(schema.columns), prior=prior is not None)
+    if model in PROTECTED:
+        advice = None
+    return AugmentResult(result.frame, {**result.outcome, "model_saved": keep_model, "advice": advice})
 
 
 def resample(folder: Path, *, n: int, out: Path, seed: int = 0, livable: Livable | None = None) -> AugmentResult:
@@ -175,15 +192,20 @@ def _sampled(
     return AugmentResult(frame, outcome)
 
 
-def _public(prior: pd.DataFrame, schema: FeatureSchema, model: str) -> pd.DataFrame:
-    """The rows of a prior, if the model can learn from them."""
+def _new(model: str, options: Mapping[str, Any]) -> Synthesizer:
+    build: Callable[..., Synthesizer] = model_class(model)
+    return build(**options)
+
+
+def _public(prior: pd.DataFrame, train: pd.DataFrame, schema: FeatureSchema, model: str) -> pd.DataFrame:
+    """The rows of a prior, if the model can learn from them and they are not those of ``train``."""
     check_prior(model)
-    absent = [name for name in schema.columns if name not in prior.columns]
-    if absent:
-        raise UsageError(f"the prior lacks the columns {', '.join(absent)}; simulate it with the same features")
+    refuse_absent(prior, schema)
     if prior.empty:
         raise UsageError("the prior has no rows; simulate some patients, or leave it out")
-    return schema.conform(prior)[schema.columns]
+    rows = schema.conform(prior)[schema.columns]
+    refuse_own(rows, train, schema)
+    return rows
 
 
 def _flagged(rows: pd.DataFrame, schema: FeatureSchema) -> int | None:
@@ -195,8 +217,11 @@ def _cases(train: pd.DataFrame, schema: FeatureSchema) -> int | None:
     if schema.condition is None or cases is None:
         return None
     if cases < FEWEST_CASES:
+        asked = schema.condition
+        have = f"have {asked.name.lower()}" if asked.flag is None else f"are cases of '{asked.name}'"
+        more = "give more data" if asked.flag is not None else "give more data, or simulate more with --cases"
         raise CohortError(
-            f"{cases} of {len(train)} patients to learn from have {schema.condition.name.lower()}; at least "
-            f"{FEWEST_CASES} are needed and {ADVISED_CASES} are advised; give more data, or simulate more with --cases"
+            f"{cases} of {len(train)} patients to learn from {have}; at least {FEWEST_CASES} are needed and "
+            f"{ADVISED_CASES} are advised; {more}"
         )
     return cases

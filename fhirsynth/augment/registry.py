@@ -3,25 +3,39 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from importlib import import_module
 from importlib.util import find_spec
-from typing import Final
+from inspect import signature
+from typing import TYPE_CHECKING, Any, Final
 
-from fhirsynth.augment.protocol import Synthesizer
 from fhirsynth.errors import ExtraMissing, UsageError
+
+if TYPE_CHECKING:
+    # The names below stand in the help of a command, which has to be there at once.
+    from fhirsynth.augment.protocol import Synthesizer
 
 DEFAULT: Final = "ctgan"
 MODELS: Final = {
     "ctgan": "fhirsynth.augment.gan.model:Ctgan",
     "tvae": "fhirsynth.augment.sdv_models:Tvae",
     "gaussian-copula": "fhirsynth.augment.sdv_models:GaussianCopula",
+    "cart": "fhirsynth.augment.cart:Cart",
+    "private": "fhirsynth.augment.private:Private",
     "smote-nc": "fhirsynth.augment.smote:SmoteNc",
+    "auto": "fhirsynth.choice.auto:Auto",
     "bootstrap": "fhirsynth.augment.baselines:Bootstrap",
     "marginals": "fhirsynth.augment.baselines:Marginals",
 }
 """Name → ``module:Class``. The last two are comparators: copies of real rows, and columns drawn each on its own."""
-TAKE_PRIOR: Final = ("ctgan",)
+TAKE_PRIOR: Final = (
+    "ctgan",
+    "auto",
+    "private",
+)
 """Those that can learn from simulated patients before."""
+PROTECTED: Final = ("private",)
+"""Those of which not even the number of training rows may be told."""
 _NEEDS: Final = {
     "fhirsynth.augment.gan.model": ("ctgan", "torch"),
     "fhirsynth.augment.sdv_models": ("sdv", "ctgan", "torch"),
@@ -55,6 +69,25 @@ def check_prior(name: str) -> None:
     """
     if name not in TAKE_PRIOR:
         raise UsageError(f"the model '{name}' learns from no prior; leave it out, or choose: {', '.join(TAKE_PRIOR)}")
+
+
+def check_options(name: str, options: Iterable[str]) -> None:
+    """Check that a model can be set by these arguments of its constructor.
+
+    Raises
+    ------
+    UsageError
+        When it cannot.
+    """
+    asked = list(options)
+    if not asked:
+        return
+    found: Any = model_class(name)
+    unknown = [one for one in asked if one not in signature(found).parameters]
+    if unknown:
+        raise UsageError(
+            f"the model '{name}' takes no {' and no '.join(unknown)}; leave it out, or use --model private"
+        )
 
 
 def model_class(name: str) -> type[Synthesizer]:

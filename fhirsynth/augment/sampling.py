@@ -19,6 +19,8 @@ SMALLEST_DRAW: Final = 50
 DRAWS_PER_ROW: Final = 200
 LEAST_BUDGET: Final = 20_000
 """Give up after so many draws: a condition of 0.5 % is still met, and one that a model never makes costs seconds."""
+HOPELESS: Final = 0.25
+"""Of the rows that should be there by now: with fewer after the least budget, the whole of it would not do either."""
 SAFETY: Final = 1.2
 
 
@@ -38,13 +40,18 @@ def exactly(
     parts: list[pd.DataFrame] = []
     made = drawn = attempt = 0
     while made < n:
-        if drawn >= max(LEAST_BUDGET, DRAWS_PER_ROW * n):
+        if drawn >= max(LEAST_BUDGET, DRAWS_PER_ROW * n) or _is_hopeless(made, drawn):
             raise Shortfall(n, made, advice)
         ask = _next_draw(n - made, made, drawn)
         accepted = accept(draw(ask, attempt))
         parts.append(accepted)
         made, drawn, attempt = made + len(accepted), drawn + ask, attempt + 1
     return pd.concat(parts, ignore_index=True).head(n)
+
+
+def _is_hopeless(made: int, drawn: int) -> bool:
+    """Whether so few rows were let through that going on would take minutes and end short all the same."""
+    return drawn >= LEAST_BUDGET and made < HOPELESS * drawn / DRAWS_PER_ROW
 
 
 def _next_draw(wanted: int, made: int, drawn: int) -> int:

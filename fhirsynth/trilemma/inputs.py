@@ -12,15 +12,11 @@ import pandas as pd
 
 from fhirsynth.guess import as_kinds, guess_schema, refuse_lacking
 from fhirsynth.schema import FeatureSchema
+from fhirsynth.tables import MEASURED, WEIGHT, read_table, tidied
 from fhirsynth.texts import as_numbers
-from fhirsynth.trilemma.tables import read_table, refuse_doubles
 from synthea_bridge.files import read_json
 
 THREE: Final = ("train", "holdout", "synthetic")
-WEIGHT: Final = "weight"
-
-MEASURED: Final = "weight_value"
-"""What a weight is called that is measured, so that it is not taken for one of sampling."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +63,7 @@ def read_inputs(
             refuse_lacking(str(path), frames[name], found.columns)
         ready = {name: as_kinds(frame, found) for name, frame in frames.items()}
     else:
-        frames, renamed = _measured(_tidied(frames, paths))
+        frames, renamed = _measured({name: tidied(frame, paths[name]) for name, frame in frames.items()})
         guess = guess_schema([frames[name] for name in THREE], target, [str(paths[name]) for name in THREE])
         found, said = guess.schema, [*said, *guess.notices, *renamed]
         for name, path in paths.items():
@@ -76,17 +72,6 @@ def read_inputs(
     ready, weighted = _weighed(ready, told=schema is None and not place.exists())
     judged = ready["train"], ready["holdout"], ready["synthetic"]
     return Inputs(judged, found, {name: ready[name] for name in more or {}}, (*said, *weighted))
-
-
-def _tidied(frames: Mapping[str, pd.DataFrame], paths: Mapping[str, Path]) -> dict[str, pd.DataFrame]:
-    """Names of columns on one line, without spaces around them, so that they can be told and typed."""
-    tidy = {}
-    for name, frame in frames.items():
-        words = ["".join(one if one.isprintable() else " " for one in column).split() for column in frame.columns]
-        columns = [" ".join(parts) or f"Unnamed: {place}" for place, parts in enumerate(words)]
-        refuse_doubles(paths[name], columns)
-        tidy[name] = frame.set_axis(columns, axis=1)
-    return tidy
 
 
 def _measured(frames: dict[str, pd.DataFrame]) -> tuple[dict[str, pd.DataFrame], list[str]]:

@@ -10,6 +10,7 @@ import pandas as pd
 
 from fhirsynth.errors import EvaluateError
 from fhirsynth.schema import FeatureSchema
+from fhirsynth.tables import conform
 from fhirsynth.trilemma.attributes import default_sensitive
 from fhirsynth.trilemma.columns import unlike
 from fhirsynth.trilemma.fidelity import Fidelity, measure_fidelity
@@ -36,7 +37,7 @@ from fhirsynth.trilemma.notices import listed
 from fhirsynth.trilemma.pictures import marginals, pca_map
 from fhirsynth.trilemma.privacy import Privacy, measure_privacy
 from fhirsynth.trilemma.rules import plausibility
-from fhirsynth.trilemma.samples import Samples, conform, prepare
+from fhirsynth.trilemma.samples import Samples, prepare
 from fhirsynth.trilemma.selftest import self_test
 from fhirsynth.trilemma.uplift.uplift import measure_uplift
 from fhirsynth.trilemma.utility import Utility, measure_utility

@@ -8,6 +8,7 @@ import pandas as pd
 
 from fhirsynth.errors import EvaluateError
 from fhirsynth.schema import FeatureSchema
+from fhirsynth.tables import row_keys
 
 MOST_LEVELS = 100
 """Values of a category that are told apart; rarer ones are taken together."""
@@ -34,7 +35,7 @@ def refuse_leak(train: pd.DataFrame, holdout: pd.DataFrame) -> str | None:
     EvaluateError
         When the holdout is, for the most part, training data.
     """
-    left, right = _keys(train), _keys(holdout)
+    left, right = row_keys(train), row_keys(holdout)
     equal, usual = float(right.isin(set(left)).mean()), float(left.duplicated(keep=False).mean())
     coarse = usual >= COARSE
     if not coarse and len(left) == len(right) and sorted(left) == sorted(right):
@@ -53,12 +54,6 @@ def refuse_leak(train: pd.DataFrame, holdout: pd.DataFrame) -> str | None:
             f"other in {usual:.1%}: some patients may be on both sides, and privacy then looks better than it is."
         )
     return None
-
-
-def _keys(frame: pd.DataFrame) -> pd.Series:
-    """One text a row, equal exactly where rows are equal in every column."""
-    hashes: pd.Series = pd.util.hash_pandas_object(frame.astype("string").fillna("\0"), index=False)
-    return hashes
 
 
 def lump(frames: list[pd.DataFrame], schema: FeatureSchema) -> tuple[list[pd.DataFrame], list[str]]:
@@ -98,7 +93,7 @@ def notices(
     ):
         if found:
             yield f"{listed(found)} {'have' if len(found) > 1 else 'has'} {words}."
-    doubles = float(_keys(train).duplicated(keep=False).mean())
+    doubles = float(row_keys(train).duplicated(keep=False).mean())
     if doubles >= COARSE:
         yield (
             f"{doubles:.0%} of the training rows equal another one in every column: data this coarse tell little of "

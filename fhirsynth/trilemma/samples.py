@@ -11,6 +11,7 @@ import pandas as pd
 from fhirsynth.errors import EvaluateError, UsageError
 from fhirsynth.schema import FeatureSchema
 from fhirsynth.seeds import rng
+from fhirsynth.tables import conform
 from fhirsynth.trilemma.encode import flags
 from fhirsynth.trilemma.intervals import Bools
 from fhirsynth.trilemma.measure import Sizes
@@ -21,9 +22,6 @@ MIN_ROWS = 10
 
 MIN_CLASS = 5
 """Synthetic rows of a class below this number are strays, not a class that was made."""
-
-LARGEST = 1e15
-"""Largest number that is compared: beyond it a double has no digits after the point left to round."""
 
 CAP = 10_000
 """Rows of each frame that go into quadratic measures; a share of 10,000 is known to one point."""
@@ -176,22 +174,3 @@ def _apart(train: pd.DataFrame, holdout: pd.DataFrame, columns: list[str]) -> No
             f"{same} patients are in train and in holdout, by patient_id and by every column; "
             "a generator must never have seen the holdout: split by patient and train anew"
         )
-
-
-def conform(name: str, frame: pd.DataFrame, schema: FeatureSchema) -> pd.DataFrame:
-    """``frame`` with the schema's columns and dtypes; ``name`` is what it is called in errors."""
-    absent = [column for column in schema.columns if column not in frame.columns]
-    if absent:
-        raise UsageError(f"{name}: lacks the columns {', '.join(absent)}; all frames need the schema's columns")
-    for feature in schema.features:
-        try:
-            with np.errstate(invalid="ignore"):
-                column = frame[[feature.name]].astype({feature.name: schema.dtypes[feature.name]})[feature.name]
-        except (TypeError, ValueError, OverflowError) as error:
-            raise EvaluateError(f"{name}, column {feature.name}: is not a {feature.kind} ({error})") from error
-        if feature.kind in ("number", "count") and (column.abs() > LARGEST).any():
-            raise EvaluateError(
-                f"{name}, column {feature.name}: holds values beyond {LARGEST:.0e}, or infinite ones; "
-                "leave them empty, or cut them"
-            )
-    return schema.conform(frame)[schema.columns].reset_index(drop=True)

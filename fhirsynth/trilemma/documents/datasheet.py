@@ -117,6 +117,8 @@ def _glance(report: Report, provenance: Mapping[str, Any], files: Sequence[DataF
         ("Source of the training data", source),
         ("Training patients", _with_cases(report, sizes.train, sizes.train_cases)),
         ("SHA-256 of the training data", ", ".join(origin.training_hashes(provenance).values()) or NOT_RECORDED),
+        ("Learned from before (prior)", _prior(provenance)),
+        ("Differential privacy", _guarantee(provenance)),
         ("Synthetic patients", _with_cases(report, sizes.synthetic, sizes.synthetic_cases)),
         ("Share of synthetic", f"100 % of these data; {100 * sizes.synthetic / total:.0f} % of all rows compared here"),
         *((f"SHA-256 of {file.path}", file.sha256) for file in files),
@@ -125,6 +127,20 @@ def _glance(report: Report, provenance: Mapping[str, Any], files: Sequence[DataF
         ("Fitted model saved", {True: "yes; treat it like the training data", False: "no", None: NOT_RECORDED}[kept]),
     ]
     return _table(("what", "recorded"), rows)
+
+
+def _prior(provenance: Mapping[str, Any]) -> str:
+    found = origin.prior(provenance)
+    if found is None:
+        return "none" if origin.model(provenance) else NOT_RECORDED
+    return f"{found.get('rows')} rows; source: {found.get('source') or NOT_RECORDED}"
+
+
+def _guarantee(provenance: Mapping[str, Any]) -> str:
+    found = origin.differential_privacy(provenance)
+    if found is None:
+        return "none" if origin.model(provenance) else NOT_RECORDED
+    return f"ε = {found['epsilon']}, δ = {found['delta']}"
 
 
 def _motivation(report: Report, provenance: Mapping[str, Any]) -> Questions:

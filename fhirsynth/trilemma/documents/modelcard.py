@@ -11,7 +11,7 @@ from fhirsynth.trilemma.documents import provenance as origin
 from fhirsynth.trilemma.documents import uses
 from fhirsynth.trilemma.measure import Report
 
-CARD_VERSION = 2
+CARD_VERSION = 3
 """Of model-card.json; it changes with every change of meaning or of a field."""
 
 _SHOWN = {"name", "cohort", "value", "low", "high", "n", "target", "met", "calibrated", "detectable"}
@@ -41,6 +41,8 @@ def model_card(report: Report, provenance: Mapping[str, Any]) -> dict[str, Any]:
         "training_patients": report.sizes.train,
         "training_cases": report.sizes.train_cases,
         "training_data_simulated": origin.is_simulated(provenance) or None,
+        "prior": origin.prior(provenance),
+        "differential_privacy": origin.differential_privacy(provenance),
         "synthetic_patients": report.sizes.synthetic,
         "synthetic_cases": report.sizes.synthetic_cases,
         "intended_use": "Synthetic patients with a rare condition for software tests, teaching and method studies.",

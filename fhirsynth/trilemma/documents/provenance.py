@@ -91,12 +91,38 @@ def model_kept(provenance: Mapping[str, Any]) -> bool | None:
 
 
 def training_hashes(provenance: Mapping[str, Any]) -> dict[str, str]:
-    """SHA-256 values that the manifests record, by their place."""
+    """SHA-256 values of the training data that the manifests record, by their place; not those of a prior."""
     return {
         place: str(value)
         for place, value in facts(stage(provenance, "synthetic"))
-        if "sha256" in place or "hash" in place
+        if ("sha256" in place or "hash" in place) and ".prior." not in f".{place}"
     }
+
+
+def prior(provenance: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Rows that the generator learned from before the training data, and where they come from; None: there were none.
+
+    None also where nothing is recorded of the generator.
+    """
+    found = model(provenance).get("prior")
+    if not isinstance(found, Mapping):
+        return None
+    simulated = stage(provenance, "prior").get("generated")
+    if isinstance(simulated, Mapping):
+        return {**found, "source": f"simulated with Synthea {simulated.get('synthea', '')}".rstrip()}
+    return dict(found)
+
+
+def differential_privacy(provenance: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The guarantee that the generator was fitted with; None where it gives none."""
+    given = model(provenance).get("parameters")
+    if not isinstance(given, Mapping) or given.get("epsilon") is None or given.get("delta") is None:
+        return None
+    return {name: given[name] for name in GUARANTEE if given.get(name) is not None}
+
+
+GUARANTEE = ("epsilon", "delta", "sigma", "sensitivity", "neighbouring", "not_covered", "mechanism", "noise")
+"""Parameters of a generator that say what it guarantees, and how."""
 
 
 LIBRARIES = frozenset({"sdv", "ctgan", "torch"})

@@ -1,29 +1,25 @@
 """What can be put beside few positives: each arm draws its rows from the part of train that a classifier learns from.
 
-Sources: SMOTE-NC, Chawla et al. (2002), https://doi.org/10.1613/jair.953, as imbalanced-learn computes it; random
-oversampling and class weights as the usual remedies, He & Garcia (2009), https://doi.org/10.1109/TKDE.2008.239.
+Sources: SMOTE-NC as in :mod:`fhirsynth.augment.smote`; random oversampling and class weights as the usual remedies, He
+& Garcia (2009), https://doi.org/10.1109/TKDE.2008.239.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from fhirsynth.augment.smote import interpolate
 from fhirsynth.errors import UsageError
-from fhirsynth.schema import Feature, FeatureSchema
-from fhirsynth.trilemma.encode import flags, numbers
-from fhirsynth.trilemma.intervals import Floats
+from fhirsynth.schema import FeatureSchema
+from fhirsynth.trilemma.encode import flags
 from fhirsynth.trilemma.samples import MIN_CLASS
 
 RATIOS = (0.5, 1.0, 2.0, 4.0, 8.0)
 """Added positives to each real one."""
-
-NEIGHBOURS = 5
-"""Of SMOTE, as in the paper."""
 
 Pool = Callable[[pd.DataFrame, pd.DataFrame, np.random.Generator], pd.DataFrame]
 """Positives and negatives that are learned from in, positives to add out, in random order, enough for every ratio."""
@@ -133,90 +129,14 @@ def relabelled(size: int) -> Pool:
 
 
 def interpolated(schema: FeatureSchema) -> Pool:
-    """SMOTE-NC: between each positive and one of its neighbours for numbers, the neighbours' commonest value else.
-
-    Numbers are in standard deviations of the positives, gaps are filled with their median, and whether a number is
-    missing is a category of its own, from which gaps are made again; counts are rounded.
-    """
-
-    def pool(positives: pd.DataFrame, negatives: pd.DataFrame, generator: np.random.Generator) -> pd.DataFrame:
-        table = _Table.of(positives, negatives, schema)
-        size, wanted = len(positives), _most(positives)
-        sampler = _sampler(len(table.numbers), table.width, min(NEIGHBOURS, size - 1), size + wanted, generator)
-        labels = np.arange(len(table.values)) < size
-        resampled, _ = sampler.fit_resample(table.values, labels.astype(np.int64))
-        return table.frame(np.asarray(resampled[len(labels) :], dtype=np.float64))
-
-    return pool
+    """SMOTE-NC among the positives; see :func:`fhirsynth.augment.smote.interpolate`."""
+    return lambda positives, negatives, generator: interpolate(
+        positives, negatives, _most(positives), schema, generator
+    )
 
 
 def _most(positives: pd.DataFrame) -> int:
     return added(max(RATIOS), len(positives))
-
-
-def _sampler(numeric: int, width: int, neighbours: int, total: int, generator: np.random.Generator) -> Any:
-    from imblearn.over_sampling import SMOTEN, SMOTENC
-
-    options: dict[str, Any] = {
-        "k_neighbors": neighbours,
-        "sampling_strategy": {1: total},
-        "random_state": int(generator.integers(2**32)),
-    }
-    # SMOTE-NC refuses tables without numbers; its authors' variant for categories alone is SMOTE-N.
-    return SMOTENC(list(range(numeric, width)), **options) if numeric else SMOTEN(**options)
-
-
-@dataclass(frozen=True, slots=True)
-class _Table:
-    """Rows as SMOTE-NC takes them: scaled numbers, then whether each is missing, then codes of flags and categories."""
-
-    schema: FeatureSchema
-    values: Floats
-    numbers: tuple[Feature, ...]
-    centres: Floats
-    scales: Floats
-    levels: dict[str, Any]
-
-    @property
-    def width(self) -> int:
-        return int(self.values.shape[1])
-
-    @classmethod
-    def of(cls, positives: pd.DataFrame, negatives: pd.DataFrame, schema: FeatureSchema) -> _Table:
-        both = pd.concat([positives, negatives], ignore_index=True)
-        numeric = schema.of_kind("number", "count")
-        raw = np.column_stack([np.zeros((len(both), 0)), *(numbers(both[feature.name]) for feature in numeric)])
-        centres, scales = _centres(raw[: len(positives)])
-        scaled = (np.where(np.isnan(raw), centres, raw) - centres) / scales
-        coded = {
-            feature.name: pd.factorize(both[feature.name], use_na_sentinel=False)
-            for feature in schema.of_kind("flag", "category")
-        }
-        values = np.column_stack([scaled, np.isnan(raw), *(codes for codes, _ in coded.values())])
-        levels = {name: found for name, (_, found) in coded.items()}
-        return cls(schema, values, tuple(numeric), centres, scales, levels)
-
-    def frame(self, values: Floats) -> pd.DataFrame:
-        """Rows of the schema again."""
-        count = len(self.numbers)
-        raw = values[:, :count] * self.scales + self.centres
-        raw = np.where(values[:, count : 2 * count] > 0.5, np.nan, raw)
-        columns: dict[str, Any] = {
-            # A fraction of a visit would tell made rows from real ones.
-            feature.name: np.round(raw[:, index]) if feature.kind == "count" else raw[:, index]
-            for index, feature in enumerate(self.numbers)
-        }
-        for index, (name, levels) in enumerate(self.levels.items()):
-            columns[name] = levels.take(np.rint(values[:, 2 * count + index]).astype(np.int64))
-        return self.schema.conform(pd.DataFrame(columns))
-
-
-def _centres(raw: Floats) -> tuple[Floats, Floats]:
-    """Median and standard deviation of what is known of each column; 0 and 1 where nothing is, or nothing varies."""
-    known = [column[~np.isnan(column)] for column in raw.T]
-    centres = np.array([np.median(column) if len(column) else 0.0 for column in known])
-    spreads = np.array([column.std() if len(column) else 0.0 for column in known])
-    return centres, np.where(spreads > 1e-9 * np.maximum(1.0, np.abs(centres)), spreads, 1.0)
 
 
 def _checked(

@@ -1,4 +1,4 @@
-"""One table from disk: Parquet, or CSV as spreadsheets and databases write it."""
+"""Tables of anybody's rows: read from Parquet or CSV as spreadsheets and databases write it, and set to a schema."""
 
 from __future__ import annotations
 
@@ -9,24 +9,36 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+import numpy as np
 import pandas as pd
 
 from fhirsynth.errors import EvaluateError, UsageError
+from fhirsynth.schema import FeatureSchema
 
 CSV: Final = (".csv", ".csv.gz", ".tsv", ".tsv.gz")
 
 HEAD: Final = 2**16
 """Bytes from which separator and encoding are told."""
 
+WEIGHT: Final = "weight"
+"""A column of this name says how many people a row stands for …"""
+
+MEASURED: Final = "weight_value"
+"""… and is called so where it is measured, so that it is not taken for one of sampling."""
+
+LARGEST: Final = 1e15
+"""Largest number that is compared: beyond it a double has no digits after the point left to round."""
+
 SEPARATORS: Final = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Rows, and what a user must know of how they were read (empty: nothing)."""
+    """Rows, what a user must know of how they were read (empty: nothing), and what separates fields (Parquet: None)."""
 
     frame: pd.DataFrame
     notice: str = ""
+    separator: str | None = None
 
 
 def read_table(path: Path) -> Table:
@@ -52,7 +64,7 @@ def read_table(path: Path) -> Table:
         raise UsageError(f"{path}: is neither Parquet nor CSV by its content and name ({reason})") from error
     refuse_doubles(path, list(table.frame.columns))
     if not len(table.frame):
-        raise EvaluateError(f"{path}: has 0 rows; nothing can be compared")
+        raise EvaluateError(f"{path}: has 0 rows; give a table that has some")
     return table
 
 
@@ -67,6 +79,45 @@ def refuse_doubles(path: Path, names: list[str]) -> None:
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
         raise UsageError(f"{path}: has {names.count(twice)} columns called '{twice}'; rename or remove all but one")
+
+
+def tidied(frame: pd.DataFrame, path: Path) -> pd.DataFrame:
+    """``frame`` with names of columns on one line, without spaces around them, so that they can be told and typed.
+
+    Raises
+    ------
+    UsageError
+        When two columns then have one name; ``path`` says of which file.
+    """
+    words = ["".join(one if one.isprintable() else " " for one in column).split() for column in frame.columns]
+    columns = [" ".join(parts) or f"Unnamed: {place}" for place, parts in enumerate(words)]
+    refuse_doubles(path, columns)
+    return frame.set_axis(columns, axis=1)
+
+
+def row_keys(frame: pd.DataFrame) -> pd.Series:
+    """One hash a row, equal exactly where rows are equal in every column."""
+    hashes: pd.Series = pd.util.hash_pandas_object(frame.astype("string").fillna("\0"), index=False)
+    return hashes
+
+
+def conform(name: str, frame: pd.DataFrame, schema: FeatureSchema) -> pd.DataFrame:
+    """``frame`` with the schema's columns and dtypes; ``name`` is what it is called in errors."""
+    absent = [column for column in schema.columns if column not in frame.columns]
+    if absent:
+        raise UsageError(f"{name}: lacks the columns {', '.join(absent)}; all frames need the schema's columns")
+    for feature in schema.features:
+        try:
+            with np.errstate(invalid="ignore"):
+                column = frame[[feature.name]].astype({feature.name: schema.dtypes[feature.name]})[feature.name]
+        except (TypeError, ValueError, OverflowError) as error:
+            raise EvaluateError(f"{name}, column {feature.name}: is not a {feature.kind} ({error})") from error
+        if feature.kind in ("number", "count") and (column.abs() > LARGEST).any():
+            raise EvaluateError(
+                f"{name}, column {feature.name}: holds values beyond {LARGEST:.0e}, or infinite ones; "
+                "leave them empty, or cut them"
+            )
+    return schema.conform(frame)[schema.columns].reset_index(drop=True)
 
 
 def _read_parquet(path: Path) -> pd.DataFrame:
@@ -95,7 +146,7 @@ def _read_csv(path: Path) -> Table:
         f"separated by {SEPARATORS[separator]}" if separator not in (",", "\t") else "",
         "not in UTF-8, and read as Windows-1252 (Latin-1)" if encoding == "cp1252" else "",
     ]
-    return Table(frame, " and ".join(one for one in told if one))
+    return Table(frame, " and ".join(one for one in told if one), separator)
 
 
 def _encoding(head: bytes) -> str | None:

@@ -1,0 +1,370 @@
+"""One column given others, by a regression tree whose leaves hold the patients that a value is drawn from.
+
+After Reiter (2005), Using CART to generate partially synthetic public use microdata, Journal of Official Statistics
+21:441-462: a tree is grown, and a value is drawn from the leaf that a row falls into. Trees are pruned, and numbers are
+drawn from a window: without that a leaf hands out what few patients have, and who they are can be told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from fhirsynth.schema import Feature
+
+Floats = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
+Ints = npt.NDArray[np.int64]
+Columns = Mapping[str, Floats]
+"""Columns as numbers, all of the same length; missing is NaN."""
+Random = np.random.Generator
+
+SPIKE: Final = 0.1
+"""A number that this share of those with a value have (and as many as a leaf must hold) is nobody's own and stays as it
+is. At 1 % every year of age stayed, and a classifier told members of 600 by their ages."""
+STANDS_OUT: Final = 10.0
+"""So does a number that 1 % have, if they are so many times as many as usual for the numbers around it: a limit."""
+AROUND: Final = 11
+"""Numbers that are looked at for this, itself among them."""
+LEVELS: Final = 16
+"""Levels of a category that a tree tells apart when it is grown, the most frequent ones; more cost time and tell of
+few. All levels are drawn."""
+PRIOR_PATIENTS: Final = 10.0
+"""Levels are sorted by their mean, drawn towards that of all as if so many more patients of no level were in each: one
+patient's outcome is no reason to put a level at an end."""
+CELLS: Final = 4
+"""Between two knots of the quantiles lie, for every unit of smoothing, so many times the root of the patients further
+out."""
+MOST_LEAVES: Final = 5000
+"""Of one tree, about: beyond so many, leaves get larger, as pruning takes the square of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Growth:
+    """How trees are grown.
+
+    Parameters
+    ----------
+    floor
+        Patients that a leaf holds, at least.
+    penalty
+        A split stays if it explains as much as so many patients of average spread: the penalty of a leaf in
+        cost-complexity pruning (Breiman et al. 1984), in units of the variance of the column. 0: nothing is pruned.
+    smoothing
+        A number is drawn from between its next patients within the leaf, so many times the root of the leaf's size on
+        either side; 0: numbers of the patients themselves are handed out.
+    """
+
+    floor: int
+    penalty: float
+    smoothing: float
+
+
+@dataclass(frozen=True, slots=True)
+class Coding:
+    """How one column becomes floats, and back.
+
+    Parameters
+    ----------
+    feature
+        The column.
+    levels
+        Of a category: what was seen, sorted; the code of a level is its place.
+    known
+        The distinct codes that were seen, sorted: numbers are their own code, flags 0 and 1.
+    spikes, others
+        Of a number: what so many have that it stays as it is, and the numbers of the other patients; both sorted.
+    knots
+        Ranks at which quantiles are those of the patients; see :meth:`quantile`.
+    """
+
+    feature: Feature
+    levels: tuple[str, ...]
+    known: Floats
+    spikes: Floats
+    others: Floats
+    knots: Ints
+
+    @classmethod
+    def learn(cls, values: pd.Series[Any], feature: Feature, growth: Growth) -> Coding:
+        """Take note of what a column of the schema's dtype holds."""
+        present, nothing, none = values.dropna(), np.empty(0), np.zeros(1, dtype=np.int64)
+        if feature.kind == "category":
+            levels = tuple(sorted(map(str, present.unique())))
+            return cls(feature, levels, np.arange(len(levels), dtype=np.float64), nothing, nothing, none)
+        codes = np.sort(present.to_numpy(dtype=np.float64))
+        known, counts = np.unique(codes, return_counts=True)
+        if feature.kind == "flag":
+            return cls(feature, (), known, nothing, nothing, none)
+        spikes = known[_is_spike(counts, growth)]
+        others = codes[~np.isin(codes, spikes)]
+        return cls(feature, (), known, spikes, others, _knots(len(others), growth))
+
+    @property
+    def measured(self) -> bool:
+        """Whether it is a number or a count."""
+        return self.feature.kind in {"number", "count"}
+
+    def encode(self, values: pd.Series[Any]) -> Floats:
+        """Codes, shape ``(n,)``; NaN where missing."""
+        if self.feature.kind == "category":
+            codes = {level: float(code) for code, level in enumerate(self.levels)}
+            return np.array([codes.get(value, np.nan) for value in values.astype("object")], dtype=np.float64)
+        return values.to_numpy(dtype=np.float64, na_value=np.nan)
+
+    def decode(self, codes: Floats) -> pd.Series[Any]:
+        """Values of the schema's dtype; numbers are rounded to their decimals."""
+        kind, gone = self.feature.kind, np.isnan(codes)
+        if kind == "number":
+            return pd.Series(codes.round(self.feature.decimals))
+        whole = np.where(gone, 0, np.rint(codes)).astype(np.int64)
+        if kind == "count":
+            return pd.Series(pd.arrays.IntegerArray(whole, gone))
+        if kind == "flag":
+            return pd.Series(pd.arrays.BooleanArray(whole == 1, gone))
+        named = np.array([*self.levels, None], dtype=object)[np.where(gone, len(self.levels), whole)]
+        return pd.Series(named, dtype="string")
+
+    def targets(self, codes: Floats) -> Floats:
+        """What a tree for this column is grown on where nothing is missing, shape ``(n, outputs)``.
+
+        A number is its rank, so that neither tails nor units matter; a category, one indicator a level (squared error
+        is then Gini's impurity).
+        """
+        if self.measured:
+            from scipy.stats import rankdata
+
+            return np.asarray(rankdata(codes)[:, None] / len(codes))
+        counts = np.bincount(codes.astype(np.int64), minlength=2)
+        told = np.argsort(-counts, kind="stable")[: min(LEVELS, len(counts) - 1)]
+        return np.column_stack([(codes == level).astype(np.float64) for level in told])
+
+    def position(self, codes: Floats) -> Floats:
+        """The place of codes among those that were seen, in between where they lie in between.
+
+        Trees are blind to units, so nothing is lost, and scikit-learn's single precision cannot merge large numbers.
+        """
+        if not len(self.known):
+            return np.full(len(codes), np.nan)
+        return np.asarray(np.interp(codes, self.known, np.arange(len(self.known), dtype=np.float64)))
+
+    def rank(self, numbers: Floats, side: Literal["left", "right"]) -> Floats:
+        """How many of :attr:`others` are smaller (``left``), or not larger (``right``)."""
+        return np.searchsorted(self.others, numbers, side).astype(np.float64)
+
+    def quantile(self, ranks: Floats) -> Floats:
+        """Numbers at ranks from 0 to the number of :attr:`others`.
+
+        Few of the patients are knots, and between two of them numbers are evenly spread, so that little of each one is
+        left. Knots are denser at the ends, so tails keep their shape, as they do not where a window is filled evenly.
+        """
+        if not len(self.others):
+            return np.full(len(ranks), np.nan)
+        return np.asarray(np.interp(ranks, self.knots, self.others[np.minimum(self.knots, len(self.others) - 1)]))
+
+
+def _is_spike(counts: Ints, growth: Growth) -> Bools:
+    """Which numbers stay as they are, by how many have them; ``counts`` go in the order of the numbers."""
+    share = counts / max(counts.sum(), 1)
+    usual = pd.Series(counts).rolling(AROUND, center=True, min_periods=1).median().to_numpy()
+    return np.asarray(
+        (counts >= growth.floor) & ((share >= SPIKE) | ((share >= 0.01) & (counts >= STANDS_OUT * usual)))
+    )
+
+
+def _knots(size: int, growth: Growth) -> Ints:
+    """Ranks from 0 to ``size``, a leaf of patients apart at the ends, and wider the further in."""
+    half = [0]
+    while half[-1] < size // 2:
+        half.append(half[-1] + max(growth.floor, round(CELLS * growth.smoothing * half[-1] ** 0.5)))
+    inner = np.array([rank for rank in half if rank <= size // 2], dtype=np.int64)
+    return np.unique(np.concatenate([inner, size - inner]))
+
+
+Codings = Mapping[str, Coding]
+
+
+@dataclass(frozen=True, slots=True)
+class Leaves:
+    """Patients by leaf: what one quantity is drawn from, given some columns.
+
+    Parameters
+    ----------
+    before
+        The columns that it is given, without those that nobody has.
+    tree
+        scikit-learn's; None where one leaf holds everybody.
+    places
+        For each category of ``before``: the place of every code in the order that splits go by.
+    values, low, high
+        Codes of the patients, leaf by leaf, and the ranks that each is drawn between instead (NaN: it is itself handed
+        out), shape ``(patients,)``.
+    start, count
+        First place and number of the patients of a leaf, by node of the tree.
+    """
+
+    before: tuple[str, ...]
+    tree: Any
+    places: Mapping[str, Floats]
+    values: Floats
+    low: Floats
+    high: Floats
+    start: Ints
+    count: Ints
+
+    @classmethod
+    def grow(
+        cls, codes: Floats, coding: Coding | None, before: Columns, codings: Codings, growth: Growth, seed: int
+    ) -> Leaves:
+        """Grow a tree for ``codes``, none missing, given the columns ``before``.
+
+        Parameters
+        ----------
+        coding
+            That of the codes; None for an indicator.
+        codings
+            Those of the columns before.
+        seed
+            Breaks ties between splits.
+        """
+        outcome = codes[:, None] if coding is None else coding.targets(codes)
+        names = tuple(one for one in before if len(codings[one].known))
+        places = {one: _order(before[one], len(codings[one].levels), outcome) for one in names if codings[one].levels}
+        nodes, tree = np.zeros(len(codes), dtype=np.int64), None
+        if names and len(codes) >= 2 * growth.floor and np.ptp(outcome, axis=0).any():
+            matrix = _matrix(names, before, codings, places)
+            tree = _tree(matrix, outcome, growth, seed)
+            nodes = tree.apply(matrix).astype(np.int64)
+        order = np.lexsort((codes, nodes))
+        values, count = codes[order], np.bincount(nodes)
+        low = high = np.full(len(values), np.nan)
+        if coding is not None and coding.measured and growth.smoothing > 0:
+            low, high = _windows(values, nodes[order], coding, growth)
+        return cls(names, tree, places, values, low, high, np.cumsum(count) - count, count)
+
+    def draw(self, coding: Coding | None, columns: Columns, codings: Codings, size: int, random: Random) -> Floats:
+        """One code for each of the ``size`` rows of ``columns``."""
+        nodes = np.zeros(size, dtype=np.int64)
+        if self.tree is not None and size:
+            nodes = self.tree.apply(_matrix(self.before, columns, codings, self.places)).astype(np.int64)
+        at = self.start[nodes] + (random.random(size) * self.count[nodes]).astype(np.int64)
+        if coding is None or not coding.measured:
+            return self.values[at]
+        ranks = self.low[at] + random.random(size) * (self.high[at] - self.low[at])
+        return np.where(np.isnan(ranks), self.values[at], coding.quantile(ranks))
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """One column given others: whether it is missing, and what it is where it is not.
+
+    Each has its leaves, so one that a number is drawn from holds as many patients who have one as a leaf must.
+
+    Parameters
+    ----------
+    coding
+        Of the column.
+    gone
+        Of 1 for missing and 0; None where all have a value, or nobody.
+    value
+        Of the codes of those who have one; None where nobody has.
+    """
+
+    coding: Coding
+    gone: Leaves | None
+    value: Leaves | None
+
+    @classmethod
+    def grow(
+        cls, name: str, before: Sequence[str], columns: Columns, codings: Codings, growth: Growth, seed: int
+    ) -> Given:
+        """Grow the trees of ``name`` given the columns ``before`` on the patients of ``columns``."""
+        codes, coding, others = columns[name], codings[name], {one: columns[one] for one in before}
+        missing, gone, value = np.isnan(codes), None, None
+        if missing.any() and not missing.all():
+            gone = Leaves.grow(missing.astype(np.float64), None, others, codings, growth, seed)
+        if not missing.all():
+            present = {one: codes_[~missing] for one, codes_ in others.items()}
+            value = Leaves.grow(codes[~missing], coding, present, codings, growth, seed)
+        return cls(coding, gone, value)
+
+    def draw(self, columns: Columns, codings: Codings, size: int, random: Random) -> Floats:
+        """One code for each of the ``size`` rows of ``columns``; NaN where it is missing."""
+        if self.value is None:
+            return np.full(size, np.nan)
+        codes = self.value.draw(self.coding, columns, codings, size, random)
+        if self.gone is not None:
+            codes = np.where(self.gone.draw(None, columns, codings, size, random) == 1, np.nan, codes)
+        return codes
+
+
+def _tree(matrix: npt.NDArray[np.float32], outcome: Floats, growth: Growth, seed: int) -> Any:
+    from sklearn.tree import DecisionTreeRegressor
+
+    return DecisionTreeRegressor(
+        min_samples_leaf=max(growth.floor, len(outcome) // MOST_LEAVES),
+        ccp_alpha=growth.penalty * float(outcome.var(axis=0).mean()) / len(outcome),
+        random_state=seed % 2**32,
+    ).fit(matrix, outcome)
+
+
+def _matrix(
+    before: Sequence[str], columns: Columns, codings: Codings, places: Mapping[str, Floats]
+) -> npt.NDArray[np.float32]:
+    """What trees see, shape ``(n, columns)``: places, NaN where missing (scikit-learn sends those to either side)."""
+    made = np.empty((len(columns[before[0]]), len(before)), dtype=np.float32)
+    for index, name in enumerate(before):
+        codes = columns[name]
+        if name in places:
+            gone = np.isnan(codes)
+            made[:, index] = np.where(gone, np.nan, places[name][np.where(gone, 0, codes).astype(np.int64)])
+        else:
+            made[:, index] = codings[name].position(codes)
+    return made
+
+
+def _order(codes: Floats, levels: int, outcome: Floats) -> Floats:
+    """The place of every level when they are sorted by their mean of the output that differs most between them.
+
+    For one output the best division of the levels into two is one of this order (Breiman et al. 1984, section 4.2),
+    so that three hundred levels cost no more than a number.
+    """
+    present = ~np.isnan(codes)
+    level, seen = codes[present].astype(np.int64), outcome[present]
+    if not len(level):
+        return np.arange(levels, dtype=np.float64)
+    number, overall = np.bincount(level, minlength=levels), seen.mean(axis=0)
+    sums = np.column_stack([np.bincount(level, weights=output, minlength=levels) for output in seen.T])
+    means = (sums + PRIOR_PATIENTS * overall) / (number + PRIOR_PATIENTS)[:, None]
+    most = int((number @ (means - overall) ** 2).argmax())
+    places = np.empty(levels)
+    places[np.argsort(means[:, most], kind="stable")] = np.arange(levels)
+    return places
+
+
+def _windows(values: Floats, nodes: Ints, coding: Coding, growth: Growth) -> tuple[Floats, Floats]:
+    """Ranks between which each of ``values``, sorted within ``nodes``, is drawn; NaN for spikes.
+
+    A window spans the next patients of the leaf on either side. In ranks of the whole column it is at least as wide as
+    a leaf must be, so a leaf in a dense place, or of equal numbers, gives no single patient's away.
+    """
+    low, high = np.full(len(values), np.nan), np.full(len(values), np.nan)
+    mine = np.flatnonzero(~np.isin(values, coding.spikes))
+    if not len(mine):
+        return low, high
+    own, node = values[mine], nodes[mine]
+    size = np.bincount(node)
+    first = (np.cumsum(size) - size)[node]
+    end, at, reach = first + size[node] - 1, np.arange(len(own)), max(1, growth.floor // 2)
+    # Towards the ends of a leaf windows get smaller on both sides: otherwise its whole tail would reach the extremes.
+    steps = np.minimum(np.minimum(at - first, end - at) + reach, np.ceil(growth.smoothing * np.sqrt(size[node])))
+    down, up = np.maximum(at - steps, first).astype(np.int64), np.minimum(at + steps, end).astype(np.int64)
+    low[mine] = np.minimum(coding.rank(own[down], "left"), np.maximum(coding.rank(own, "left") - reach, 0))
+    top = float(len(coding.others))
+    high[mine] = np.maximum(coding.rank(own[up], "right"), np.minimum(coding.rank(own, "right") + reach, top))
+    return low, high

@@ -1,0 +1,1 @@
+"""The choice of a generator: all are tried on parts of the training patients, and judged by the trilemma's measures."""
