@@ -210,6 +210,7 @@ class Run:
             seed=derive(self.spec.seed, "augment"),
             livable=timeline.livable,
             prior=prior,
+            prior_source="simulated by Synthea, as people come",
             out=writer.folder,
             progress=progress,
         ).outcome

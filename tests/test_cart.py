@@ -147,7 +147,7 @@ def test_numbers_of_single_patients_are_not_handed_out() -> None:
     assert frame["x"].min() <= made["x"].min()
     assert made["x"].max() <= frame["x"].max()
     for share in (0.1, 0.25, 0.5, 0.75, 0.9):
-        assert (made["x"] < frame["x"].quantile(share)).mean() == pytest.approx(share, abs=0.04)
+        assert (made["x"] < frame["x"].quantile(share)).mean() == pytest.approx(share, abs=0.05)
     verbatim = fitted(frame, schema, smoothing=0).sample(2000, seed=1)
     assert set(verbatim["x"]) <= set(frame["x"])
 
@@ -205,9 +205,9 @@ def test_pruning_leaves_independent_columns_alone() -> None:
     frame["x7"] = np.where(frame["x0"] > 0, 5.0, 0.0) + rng.normal(0, 1, 600)
     pruned, whole = (
         [int((one.value.count > 0).sum()) for one in grown(frame, schema, Growth(5, penalty, 1.0)) if one.value]
-        for penalty in (15.0, 0.0)
+        for penalty in (20.0, 0.0)
     )
-    assert sum(pruned[:-1]) <= 9
+    assert sum(pruned[:-1]) <= 8
     assert pruned[-1] >= 2
     assert min(whole[1:]) > 50
 

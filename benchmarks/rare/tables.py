@@ -48,8 +48,9 @@ def page(summary: Summary) -> str:
         "## Synthetic cases added to the real ones\n\n![Average precision by added cases](uplift.svg)",
         *(_helped(summary, condition) for condition in summary.plan.conditions),
         "## Four to one?\n\n" + _beyond(summary),
-        "## What each part of our CTGAN is worth\n\n" + _ablation(summary),
     ]
+    if set(summary.plan.ablated) & set(summary.plan.sizes):
+        parts.append("## What each part of our CTGAN is worth\n\n" + _ablation(summary))
     return "\n\n".join(parts)
 
 

@@ -73,16 +73,16 @@ def _best(summary: Summary) -> Iterator[str]:
             ]
             ranked = sorted(found, key=lambda one: -(one.ratio or 0.0))
             if ranked:
-                words.append(f"with {n} cases {listed([_teaches(summary, one) for one in ranked[:3]])}")
+                words.append(f"with {n} cases by {listed([_teaches(summary, one) for one in ranked[:3]])}")
         if words:
             yield (
-                f"**{_name(condition)}, everybody synthetic.** Nearest to the AUROC of real patients come "
+                f"**{_name(condition)}, everybody synthetic.** Of the AUROC that real patients teach, most is reached "
                 f"{'; '.join(words)}.{_kept(summary, condition)}"
             )
 
 
 def _teaches(summary: Summary, one: Taught) -> str:
-    return f"{summary.titles[one.variant]} ({figure(one.ratio)} of it)"
+    return f"{summary.titles[one.variant]} ({figure(one.ratio)})"
 
 
 def _kept(summary: Summary, condition: str) -> str:

@@ -107,8 +107,10 @@ def _work(left: Sequence[Job], bench: Bench, kept: Path, done: Done, workers: in
         if kept.stat().st_size and not kept.read_bytes().endswith(b"\n"):
             lines.write("\n")
         for count, (key, result) in enumerate(found(left), 1):
-            done[key] = result
-            lines.write(json.dumps([key, result]) + "\n")
+            line = json.dumps([key, result])
+            # As it will be read when the run goes on.
+            done[key] = json.loads(line)[1]
+            lines.write(f"{line}\n")
             lines.flush()
             print(f"{count} of {len(left)}: {key}, {result['seconds']:.0f} s", file=sys.stderr, flush=True)
 

@@ -28,7 +28,7 @@ from synthea_bridge.progress import Progress
 LEAST_ROWS: Final = 20
 FLOOR: Final = 5
 """Patients in a leaf, as in synthpop: who of them lent a value is a guess of one in five."""
-PENALTY: Final = 15.0
+PENALTY: Final = 20.0
 """Chance splits on one of many columns explain about ten patients' worth; 15 left nothing of copies (of 6 % without
 pruning), and utility as it was."""
 SMOOTHING: Final = 3.0

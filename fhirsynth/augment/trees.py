@@ -77,33 +77,24 @@ class Coding:
         Of a category: what was seen, sorted; the code of a level is its place.
     known
         The distinct codes that were seen, sorted: numbers are their own code, flags 0 and 1.
-    spikes, others
-        Of a number: what so many have that it stays as it is, and the numbers of the other patients; both sorted.
-    knots
-        Ranks at which quantiles are those of the patients; see :meth:`quantile`.
+    spikes
+        Of a number: what so many have that it stays as it is, sorted.
     """
 
     feature: Feature
     levels: tuple[str, ...]
     known: Floats
     spikes: Floats
-    others: Floats
-    knots: Ints
 
     @classmethod
     def learn(cls, values: pd.Series[Any], feature: Feature, growth: Growth) -> Coding:
         """Take note of what a column of the schema's dtype holds."""
-        present, nothing, none = values.dropna(), np.empty(0), np.zeros(1, dtype=np.int64)
+        present = values.dropna()
         if feature.kind == "category":
             levels = tuple(sorted(map(str, present.unique())))
-            return cls(feature, levels, np.arange(len(levels), dtype=np.float64), nothing, nothing, none)
-        codes = np.sort(present.to_numpy(dtype=np.float64))
-        known, counts = np.unique(codes, return_counts=True)
-        if feature.kind == "flag":
-            return cls(feature, (), known, nothing, nothing, none)
-        spikes = known[_is_spike(counts, growth)]
-        others = codes[~np.isin(codes, spikes)]
-        return cls(feature, (), known, spikes, others, _knots(len(others), growth))
+            return cls(feature, levels, np.arange(len(levels), dtype=np.float64), np.empty(0))
+        known, counts = np.unique(present.to_numpy(dtype=np.float64), return_counts=True)
+        return cls(feature, (), known, known[_is_spike(counts, growth)])
 
     @property
     def measured(self) -> bool:
@@ -153,20 +144,6 @@ class Coding:
             return np.full(len(codes), np.nan)
         return np.asarray(np.interp(codes, self.known, np.arange(len(self.known), dtype=np.float64)))
 
-    def rank(self, numbers: Floats, side: Literal["left", "right"]) -> Floats:
-        """How many of :attr:`others` are smaller (``left``), or not larger (``right``)."""
-        return np.searchsorted(self.others, numbers, side).astype(np.float64)
-
-    def quantile(self, ranks: Floats) -> Floats:
-        """Numbers at ranks from 0 to the number of :attr:`others`.
-
-        Few of the patients are knots, and between two of them numbers are evenly spread, so that little of each one is
-        left. Knots are denser at the ends, so tails keep their shape, as they do not where a window is filled evenly.
-        """
-        if not len(self.others):
-            return np.full(len(ranks), np.nan)
-        return np.asarray(np.interp(ranks, self.knots, self.others[np.minimum(self.knots, len(self.others) - 1)]))
-
 
 def _is_spike(counts: Ints, growth: Growth) -> Bools:
     """Which numbers stay as they are, by how many have them; ``counts`` go in the order of the numbers."""
@@ -177,13 +154,44 @@ def _is_spike(counts: Ints, growth: Growth) -> Bools:
     )
 
 
-def _knots(size: int, growth: Growth) -> Ints:
-    """Ranks from 0 to ``size``, a leaf of patients apart at the ends, and wider the further in."""
-    half = [0]
-    while half[-1] < size // 2:
-        half.append(half[-1] + max(growth.floor, round(CELLS * growth.smoothing * half[-1] ** 0.5)))
-    inner = np.array([rank for rank in half if rank <= size // 2], dtype=np.int64)
-    return np.unique(np.concatenate([inner, size - inner]))
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """The quantiles of some patients' numbers, smoothed.
+
+    Few of the patients are knots, and a monotone curve leads from one to the next, so that little of each patient is
+    left. Knots are denser at the ends, so tails keep their shape, as they do not where windows are filled evenly.
+
+    Parameters
+    ----------
+    numbers
+        Those of all, sorted.
+    knots
+        Ranks whose quantiles are kept, from 0 to the number of patients.
+    """
+
+    numbers: Floats
+    knots: Ints
+
+    @classmethod
+    def of(cls, numbers: Floats, growth: Growth) -> Scale:
+        """Knots are as many patients apart at the ends as a leaf holds, and further the further in."""
+        size, half = len(numbers), [0]
+        while half[-1] < size // 2:
+            half.append(half[-1] + max(growth.floor, round(CELLS * growth.smoothing * half[-1] ** 0.5)))
+        inner = np.array([rank for rank in half if rank <= size // 2], dtype=np.int64)
+        return cls(np.sort(numbers), np.unique(np.concatenate([inner, size - inner])))
+
+    def rank(self, numbers: Floats, side: Literal["left", "right"]) -> Floats:
+        """How many patients have a smaller number (``left``), or not a larger one (``right``)."""
+        return np.searchsorted(self.numbers, numbers, side).astype(np.float64)
+
+    def quantile(self, ranks: Floats) -> Floats:
+        """Numbers at ranks from 0 to the number of patients."""
+        from scipy.interpolate import PchipInterpolator
+
+        at = self.numbers[np.minimum(self.knots, len(self.numbers) - 1)]
+        curve = np.asarray(PchipInterpolator(self.knots, at)(ranks), dtype=np.float64)
+        return np.clip(curve, at[0], at[-1])
 
 
 Codings = Mapping[str, Coding]
@@ -202,10 +210,12 @@ class Leaves:
     places
         For each category of ``before``: the place of every code in the order that splits go by.
     values, low, high
-        Codes of the patients, leaf by leaf, and the ranks that each is drawn between instead (NaN: it is itself handed
-        out), shape ``(patients,)``.
+        Codes of the patients, leaf by leaf, and the ranks of ``scale`` that each is drawn between instead (NaN: it is
+        handed out itself), shape ``(patients,)``.
     start, count
         First place and number of the patients of a leaf, by node of the tree.
+    scale
+        Of numbers that are smoothed.
     """
 
     before: tuple[str, ...]
@@ -216,6 +226,7 @@ class Leaves:
     high: Floats
     start: Ints
     count: Ints
+    scale: Scale | None
 
     @classmethod
     def grow(
@@ -242,21 +253,25 @@ class Leaves:
             nodes = tree.apply(matrix).astype(np.int64)
         order = np.lexsort((codes, nodes))
         values, count = codes[order], np.bincount(nodes)
-        low = high = np.full(len(values), np.nan)
-        if coding is not None and coding.measured and growth.smoothing > 0:
-            low, high = _windows(values, nodes[order], coding, growth)
-        return cls(names, tree, places, values, low, high, np.cumsum(count) - count, count)
+        low, high, scale = np.empty(0), np.empty(0), None
+        free = (
+            ~np.isin(values, coding.spikes) if coding is not None and coding.measured else np.zeros(0, dtype=np.bool_)
+        )
+        if growth.smoothing > 0 and free.any():
+            scale = Scale.of(values[free], growth)
+            low, high = _windows(values, nodes[order], free, scale, growth)
+        return cls(names, tree, places, values, low, high, np.cumsum(count) - count, count, scale)
 
-    def draw(self, coding: Coding | None, columns: Columns, codings: Codings, size: int, random: Random) -> Floats:
+    def draw(self, columns: Columns, codings: Codings, size: int, random: Random) -> Floats:
         """One code for each of the ``size`` rows of ``columns``."""
         nodes = np.zeros(size, dtype=np.int64)
         if self.tree is not None and size:
             nodes = self.tree.apply(_matrix(self.before, columns, codings, self.places)).astype(np.int64)
         at = self.start[nodes] + (random.random(size) * self.count[nodes]).astype(np.int64)
-        if coding is None or not coding.measured:
+        if self.scale is None:
             return self.values[at]
         ranks = self.low[at] + random.random(size) * (self.high[at] - self.low[at])
-        return np.where(np.isnan(ranks), self.values[at], coding.quantile(ranks))
+        return np.where(np.isnan(ranks), self.values[at], self.scale.quantile(np.nan_to_num(ranks)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,15 +282,12 @@ class Given:
 
     Parameters
     ----------
-    coding
-        Of the column.
     gone
         Of 1 for missing and 0; None where all have a value, or nobody.
     value
         Of the codes of those who have one; None where nobody has.
     """
 
-    coding: Coding
     gone: Leaves | None
     value: Leaves | None
 
@@ -291,15 +303,15 @@ class Given:
         if not missing.all():
             present = {one: codes_[~missing] for one, codes_ in others.items()}
             value = Leaves.grow(codes[~missing], coding, present, codings, growth, seed)
-        return cls(coding, gone, value)
+        return cls(gone, value)
 
     def draw(self, columns: Columns, codings: Codings, size: int, random: Random) -> Floats:
         """One code for each of the ``size`` rows of ``columns``; NaN where it is missing."""
         if self.value is None:
             return np.full(size, np.nan)
-        codes = self.value.draw(self.coding, columns, codings, size, random)
+        codes = self.value.draw(columns, codings, size, random)
         if self.gone is not None:
-            codes = np.where(self.gone.draw(None, columns, codings, size, random) == 1, np.nan, codes)
+            codes = np.where(self.gone.draw(columns, codings, size, random) == 1, np.nan, codes)
         return codes
 
 
@@ -347,24 +359,20 @@ def _order(codes: Floats, levels: int, outcome: Floats) -> Floats:
     return places
 
 
-def _windows(values: Floats, nodes: Ints, coding: Coding, growth: Growth) -> tuple[Floats, Floats]:
-    """Ranks between which each of ``values``, sorted within ``nodes``, is drawn; NaN for spikes.
+def _windows(values: Floats, nodes: Ints, free: Bools, scale: Scale, growth: Growth) -> tuple[Floats, Floats]:
+    """Ranks that each of ``values``, sorted within ``nodes``, is drawn between; NaN for those that are not ``free``.
 
-    A window spans the next patients of the leaf on either side. In ranks of the whole column it is at least as wide as
-    a leaf must be, so a leaf in a dense place, or of equal numbers, gives no single patient's away.
+    A window spans the next patients of the leaf on either side. In ranks of all patients it is at least as wide as a
+    leaf must be, so that a leaf in a dense place, or of equal numbers, gives no single patient's away.
     """
-    low, high = np.full(len(values), np.nan), np.full(len(values), np.nan)
-    mine = np.flatnonzero(~np.isin(values, coding.spikes))
-    if not len(mine):
-        return low, high
-    own, node = values[mine], nodes[mine]
+    own, node, last = values[free], nodes[free], float(len(scale.numbers))
     size = np.bincount(node)
     first = (np.cumsum(size) - size)[node]
     end, at, reach = first + size[node] - 1, np.arange(len(own)), max(1, growth.floor // 2)
     # Towards the ends of a leaf windows get smaller on both sides: otherwise its whole tail would reach the extremes.
     steps = np.minimum(np.minimum(at - first, end - at) + reach, np.ceil(growth.smoothing * np.sqrt(size[node])))
     down, up = np.maximum(at - steps, first).astype(np.int64), np.minimum(at + steps, end).astype(np.int64)
-    low[mine] = np.minimum(coding.rank(own[down], "left"), np.maximum(coding.rank(own, "left") - reach, 0))
-    top = float(len(coding.others))
-    high[mine] = np.maximum(coding.rank(own[up], "right"), np.minimum(coding.rank(own, "right") + reach, top))
+    low, high = np.full(len(values), np.nan), np.full(len(values), np.nan)
+    low[free] = np.minimum(scale.rank(own[down], "left"), np.maximum(scale.rank(own, "left") - reach, 0))
+    high[free] = np.maximum(scale.rank(own[up], "right"), np.minimum(scale.rank(own, "right") + reach, last))
     return low, high

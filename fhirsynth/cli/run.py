@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from fhirsynth.augment.registry import DEFAULT, MODELS, check_available, check_prior
 from fhirsynth.cli._progress import bar
 
 
@@ -17,7 +18,7 @@ from fhirsynth.cli._progress import bar
 @click.option("--population", type=click.IntRange(1), default=300, show_default=True, help="Patients without it.")
 @click.option("--cases", type=click.IntRange(1), default=150, show_default=True, help="Simulated patients with it.")
 @click.option("--augment", type=click.IntRange(1), default=150, show_default=True, help="Synthetic patients to make.")
-@click.option("--model", default="ctgan", show_default=True, help="Generator: ctgan, tvae, gaussian-copula, …")
+@click.option("--model", default=DEFAULT, show_default=True, help=f"{', '.join(MODELS)}.")
 @click.option("--steps", type=click.IntRange(1), help="Training length in generator steps.  [default: the model's own]")
 @click.option("--holdout", type=click.FloatRange(0.1, 0.9), default=0.4, show_default=True, help="Share never learned.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of everything.")
@@ -54,7 +55,6 @@ def command(
       fhirsynth run --condition cystic-fibrosis --population 300 --cases 150 --augment 150 --seed 7 --out work
     """
     from fhirsynth.augment.pipeline import MODEL_FOLDER
-    from fhirsynth.augment.registry import check_available, check_prior
     from fhirsynth.augment.store import WARNING
     from fhirsynth.pipeline import Run, RunSpec
     from fhirsynth.workspace import Workspace
@@ -117,7 +117,9 @@ def _headline(stage: str, outcome: dict[str, Any]) -> str:
     if stage == "prior":
         return f"{outcome['features']} others to learn from before"
     if stage == "synthetic":
-        return f"{outcome['made']} synthetic patients with the condition, from {outcome['drawn']} drawn"
+        why = outcome["model"].get("parameters", {}).get("why")
+        made = f"{outcome['made']} synthetic patients with the condition, from {outcome['drawn']} drawn"
+        return f"{made}. {why}" if why else made
     if stage in ("bundles", "ndjson"):
         return f"{sum(outcome['resources'].values()):,} resources"
     return ""

@@ -68,9 +68,10 @@ def versions(provenance: Mapping[str, Any]) -> dict[str, str]:
 
 
 def parameters(provenance: Mapping[str, Any]) -> dict[str, Any]:
-    """What the generator was set to, without the versions of its libraries; by dotted name."""
+    """What the generator was set to, by dotted name, without versions of libraries and without candidates not taken."""
     found = model(provenance).get("parameters", stage(provenance, "synthetic").get("parameters"))
-    return {name: value for name, value in facts(found) if name and name not in LIBRARIES}
+    said = {name: value for name, value in facts(found) if name and name not in LIBRARIES}
+    return {name: value for name, value in said.items() if name.partition(".")[0] != "candidates"}
 
 
 def seeds(provenance: Mapping[str, Any]) -> dict[str, Any]:
@@ -125,7 +126,7 @@ GUARANTEE = ("epsilon", "delta", "sigma", "sensitivity", "neighbouring", "not_co
 """Parameters of a generator that say what it guarantees, and how."""
 
 
-LIBRARIES = frozenset({"sdv", "ctgan", "torch"})
+LIBRARIES = frozenset({"sdv", "ctgan", "torch", "scikit-learn", "imbalanced-learn"})
 """Names among a generator's parameters that are versions of libraries and no settings."""
 
 COUNTS = {
