@@ -19,6 +19,8 @@ from fhirsynth.augment.trees import Coding, Given, Growth
 from fhirsynth.constraints import ConstraintSet
 from fhirsynth.errors import AugmentError, CohortError, Shortfall, UsageError
 from fhirsynth.schema import ConditionFeature, Feature, FeatureSchema, Kind, Source
+from fhirsynth.trilemma.privacy import measure_privacy
+from fhirsynth.trilemma.samples import prepare
 from synthea_bridge.progress import silent
 from tests.frames import example_features, example_schema
 
@@ -161,6 +163,18 @@ def test_spikes_stay_spikes_and_nothing_else_becomes_one() -> None:
     assert between.value_counts().max() <= 2
 
 
+def test_a_spike_of_few_cases_alone_stays_theirs() -> None:
+    rng = np.random.default_rng(2)
+    case = np.arange(1000) < 40
+    x = np.where(case & (rng.random(1000) < 0.5), 6.6, rng.normal(6, 1, 1000))
+    schema = schema_of({"x": "number", "has_it": "flag"}, "it")
+    frame = schema.conform(pd.DataFrame({"x": x, "has_it": case}))
+    model = fitted(frame, schema)
+    share = (frame["x"][case] == 6.6).mean()
+    assert (model.sample(1000, {"has_it": True}, seed=0)["x"] == 6.6).mean() == pytest.approx(share, abs=0.05)
+    assert (model.sample(1000, {"has_it": False}, seed=0)["x"] == 6.6).sum() == 0
+
+
 def test_what_is_missing_is_drawn_for_each_class() -> None:
     frame, schema = columns_of(500)
     model = fitted(frame, schema)
@@ -182,7 +196,7 @@ def test_columns_that_are_missing_together_stay_so() -> None:
 
 def grown(frame: pd.DataFrame, schema: FeatureSchema, growth: Growth) -> list[Given]:
     """The trees of all columns, each given those before, on everybody."""
-    codings = {f.name: Coding.learn(frame[f.name], f, growth) for f in schema.features}
+    codings = {f.name: Coding.learn(frame[f.name], f) for f in schema.features}
     columns = {name: coding.encode(frame[name]) for name, coding in codings.items()}
     order = schema.columns
     return [Given.grow(name, order[:number], columns, codings, growth, seed=0) for number, name in enumerate(order)]
@@ -289,17 +303,31 @@ def test_too_few_rows_and_endless_numbers_are_refused(train: pd.DataFrame) -> No
 
 
 def test_a_definition_holds_where_hardly_anybody_was_admitted(train: pd.DataFrame) -> None:
-    few = train["prior_admissions_12m"].gt(0) & train[CASE]
-    keep = few[few].index[:2]
-    frame = train.copy()
-    frame.loc[~frame.index.isin(keep), "prior_admissions_12m"] = 0
-    frame.loc[frame["prior_admissions_12m"] == 0, "length_of_stay"] = np.nan
-    frame.loc[frame["prior_admissions_12m"] == 0, "readmitted_30d"] = False
+    admitted = train.index[train["prior_admissions_12m"].eq(1) & train[CASE]][:2]
+    others = ~train.index.isin(admitted)
+    frame = train.assign(
+        prior_admissions_12m=train["prior_admissions_12m"].mask(others, 0),
+        length_of_stay=train["length_of_stay"].mask(others),
+        readmitted_30d=False,
+    )
     model = fitted(frame)
     for where in ({"prior_admissions_12m": 1}, {"prior_admissions_12m": 1, CASE: False}, {CASE: True}):
-        if matches(frame, {"prior_admissions_12m": 1}).any() or "prior_admissions_12m" not in where:
-            made = model.sample(50, where, seed=0)
-            assert (made["length_of_stay"].isna() == (made["prior_admissions_12m"] == 0)).all()
+        made = model.sample(50, where, seed=0)
+        assert (made["length_of_stay"].isna() == (made["prior_admissions_12m"] == 0)).all()
+
+
+@pytest.mark.slow
+def test_nothing_is_remembered_that_pruning_and_smoothing_should_forget() -> None:
+    rows = example_features(1600, cases=0.25, seed=6)
+    train, holdout = rows.iloc[:500], rows.iloc[500:]
+    verdicts = {}
+    models: dict[str, dict[str, Any]] = {"careful": {}, "verbatim": {"penalty": 0.0, "smoothing": 0.0, "floor": 1}}
+    for name, chosen in models.items():
+        made = fitted(train, **chosen).sample(500, seed=1)
+        samples = prepare(train, holdout, made, SCHEMA, CASE, (), 0)
+        verdicts[name] = {one.name: one.verdict for one in measure_privacy(samples, "overall", ()).measures}
+    assert "FAIL" not in verdicts["careful"].values()
+    assert verdicts["verbatim"]["membership_auc"] == "FAIL"
 
 
 NUMBERS = st.none() | st.integers(-9, 9).map(float) | st.floats(-1e9, 1e9).map(lambda x: round(x, 3))

@@ -29,11 +29,12 @@ LEAST_ROWS: Final = 20
 FLOOR: Final = 5
 """Patients in a leaf, as in synthpop: who of them lent a value is a guess of one in five."""
 PENALTY: Final = 20.0
-"""Chance splits on one of many columns explain about ten patients' worth; 15 left nothing of copies (of 6 % without
-pruning), and utility as it was."""
+"""A chance split on the best of many columns explains about ten patients' worth. Without pruning 6 to 12 % of synthetic
+patients were near copies beyond chance, with it 2 % at most; prediction lost up to .01 of AUROC and .02 of average
+precision."""
 SMOOTHING: Final = 3.0
-"""With 25 cases, whose leaf of all has an interval of twenty, it brought the membership AUC of the cases from .65 to
-.62."""
+"""With 50 cases among 650 patients the membership AUC of cases was .68 without smoothing, .61 at 1 and .60 at 3; that
+of everybody .57, .56 and .54, where columns drawn each on its own give .53."""
 LARGEST: Final = 1e15
 """Larger numbers are refused: a double has no digits after the point left there, and sums of squares go wrong."""
 CLASSES: Final = (0, 1)
@@ -87,9 +88,10 @@ class Cart:
     The columns that are asked for are put first, and trees for that order are grown when it is first needed. For this
     the model holds its training rows, fitted or saved: keep it as they are kept.
 
-    Each class of the condition has its own trees. With 25 to 100 cases among 600 or 3,600 others (cystic fibrosis,
-    Addison's disease), classifiers that learned from the rows reached an AUROC of .896 on average, as from real ones
-    (.896); with trees of both classes in common .863, and .887 with cases weighted to count as much as the others.
+    Each class of the condition has its own trees. With 25 to 100 cases among 600 or 3,600 others (cystic fibrosis and
+    Addison's disease, before there was pruning), classifiers that learned from the rows reached an AUROC of .896, as
+    from the real ones (.896); .863 with trees of both classes in common, .887 with cases weighted to count as much as
+    the others. With pruning and smoothing it is .890, and the average precision .58 of the real rows' .61.
     """
 
     name: ClassVar[str] = "cart"
@@ -152,7 +154,7 @@ class Cart:
                     "or cut them"
                 )
         self._rows, self._schema, self._seed, self._grown = rows, schema, seed, {}
-        self._codings = {f.name: Coding.learn(rows[f.name], f, self._settings.growth) for f in schema.features}
+        self._codings = {f.name: Coding.learn(rows[f.name], f) for f in schema.features}
         self._columns = {name: coding.encode(rows[name]) for name, coding in self._codings.items()}
         follows = Encoding.learn(rows, schema).follows
         self._follows = {column: count for column, count in follows.items() if rows[count].notna().all()}
@@ -175,10 +177,9 @@ class Cart:
         return self._grown[key]
 
     def _grow(self, name: str, before: list[str]) -> dict[int, Given]:
-        """A tree for each class; where one is too small to be divided, one for both, which may tell them apart."""
+        """Trees for each class; common ones, which may tell them apart, where a class cannot fill a leaf."""
         groups = self._groups(name, before, self._columns, len(self._rows))
-        apart = [group for group in CLASSES if (groups == group).sum() >= 2 * self._settings.floor]
-        if len(apart) == len(CLASSES):
+        if all((groups == group).sum() >= self._settings.floor for group in CLASSES):
             return {group: self._given(name, before, groups == group) for group in CLASSES}
         inside = groups >= 0
         return dict.fromkeys(CLASSES, self._given(name, before, inside)) if inside.any() else {}

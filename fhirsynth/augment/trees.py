@@ -25,8 +25,9 @@ Columns = Mapping[str, Floats]
 Random = np.random.Generator
 
 SPIKE: Final = 0.1
-"""A number that this share of those with a value have (and as many as a leaf must hold) is nobody's own and stays as it
-is. At 1 % every year of age stayed, and a classifier told members of 600 by their ages."""
+"""A number that this share of those of a class with a value have (and as many as a leaf must hold) is nobody's own and
+stays as it is. At 1 % every year of age stayed, and a classifier told members of 600 by their ages."""
+LEAST_SPIKE: Final = 0.01
 STANDS_OUT: Final = 10.0
 """So does a number that 1 % have, if they are so many times as many as usual for the numbers around it: a limit."""
 AROUND: Final = 11
@@ -38,8 +39,8 @@ PRIOR_PATIENTS: Final = 10.0
 """Levels are sorted by their mean, drawn towards that of all as if so many more patients of no level were in each: one
 patient's outcome is no reason to put a level at an end."""
 CELLS: Final = 4
-"""Between two knots of the quantiles lie, for every unit of smoothing, so many times the root of the patients further
-out."""
+"""Patients between two knots of the quantiles, for every unit of smoothing, as a multiple of the root of the number of
+patients beyond. With windows alone, a classifier told members by which numbers there are."""
 MOST_LEAVES: Final = 5000
 """Of one tree, about: beyond so many, leaves get larger, as pruning takes the square of them."""
 
@@ -57,7 +58,7 @@ class Growth:
         cost-complexity pruning (Breiman et al. 1984), in units of the variance of the column. 0: nothing is pruned.
     smoothing
         A number is drawn from between its next patients within the leaf, so many times the root of the leaf's size on
-        either side; 0: numbers of the patients themselves are handed out.
+        either side, and from quantiles smoothed as much (:class:`Scale`); 0: patients' own numbers are handed out.
     """
 
     floor: int
@@ -77,24 +78,20 @@ class Coding:
         Of a category: what was seen, sorted; the code of a level is its place.
     known
         The distinct codes that were seen, sorted: numbers are their own code, flags 0 and 1.
-    spikes
-        Of a number: what so many have that it stays as it is, sorted.
     """
 
     feature: Feature
     levels: tuple[str, ...]
     known: Floats
-    spikes: Floats
 
     @classmethod
-    def learn(cls, values: pd.Series[Any], feature: Feature, growth: Growth) -> Coding:
+    def learn(cls, values: pd.Series[Any], feature: Feature) -> Coding:
         """Take note of what a column of the schema's dtype holds."""
         present = values.dropna()
         if feature.kind == "category":
             levels = tuple(sorted(map(str, present.unique())))
-            return cls(feature, levels, np.arange(len(levels), dtype=np.float64), np.empty(0))
-        known, counts = np.unique(present.to_numpy(dtype=np.float64), return_counts=True)
-        return cls(feature, (), known, known[_is_spike(counts, growth)])
+            return cls(feature, levels, np.arange(len(levels), dtype=np.float64))
+        return cls(feature, (), np.unique(present.to_numpy(dtype=np.float64)))
 
     @property
     def measured(self) -> bool:
@@ -145,13 +142,13 @@ class Coding:
         return np.asarray(np.interp(codes, self.known, np.arange(len(self.known), dtype=np.float64)))
 
 
-def _is_spike(counts: Ints, growth: Growth) -> Bools:
-    """Which numbers stay as they are, by how many have them; ``counts`` go in the order of the numbers."""
-    share = counts / max(counts.sum(), 1)
+def _is_spike(numbers: Floats, growth: Growth) -> Bools:
+    """Whose number stays as it is, as so many have the same."""
+    _, kind, counts = np.unique(numbers, return_inverse=True, return_counts=True)
+    share = counts / len(numbers)
     usual = pd.Series(counts).rolling(AROUND, center=True, min_periods=1).median().to_numpy()
-    return np.asarray(
-        (counts >= growth.floor) & ((share >= SPIKE) | ((share >= 0.01) & (counts >= STANDS_OUT * usual)))
-    )
+    spike = (counts >= growth.floor) & ((share >= SPIKE) | ((share >= LEAST_SPIKE) & (counts >= STANDS_OUT * usual)))
+    return np.asarray(spike[kind])
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,12 +251,11 @@ class Leaves:
         order = np.lexsort((codes, nodes))
         values, count = codes[order], np.bincount(nodes)
         low, high, scale = np.empty(0), np.empty(0), None
-        free = (
-            ~np.isin(values, coding.spikes) if coding is not None and coding.measured else np.zeros(0, dtype=np.bool_)
-        )
-        if growth.smoothing > 0 and free.any():
-            scale = Scale.of(values[free], growth)
-            low, high = _windows(values, nodes[order], free, scale, growth)
+        if coding is not None and coding.measured and growth.smoothing > 0:
+            free = ~_is_spike(values, growth)
+            if free.any():
+                scale = Scale.of(values[free], growth)
+                low, high = _windows(values, nodes[order], free, scale, growth)
         return cls(names, tree, places, values, low, high, np.cumsum(count) - count, count, scale)
 
     def draw(self, columns: Columns, codings: Codings, size: int, random: Random) -> Floats:
