@@ -48,15 +48,14 @@ def ours(name: str, frame: pd.DataFrame, schema: FeatureSchema) -> Timed:
 def library(name: str, frame: pd.DataFrame, schema: FeatureSchema) -> Timed:
     """Seconds of SDV's model of that name as it comes: raw columns, its own settings."""
     from sdv import single_table
-    from sdv.metadata import Metadata
+
+    from fhirsynth.augment.sdv_models import TABLE, metadata_of
 
     classes = {"ctgan": "CTGANSynthesizer", "tvae": "TVAESynthesizer", "gaussian-copula": "GaussianCopulaSynthesizer"}
     encoding = Encoding.learn(frame, schema)
     raw = encoding.encode(frame, rng(0, "impute"))
-    kinds = {one: {"sdtype": "categorical" if one in encoding.discrete else "numerical"} for one in raw.columns}
-    metadata = Metadata.load_from_dict({"tables": {"rows": {"columns": kinds}}, "relationships": []})
-    model = getattr(single_table, classes[name])(metadata)
-    return _timed(lambda: model.fit({"rows": raw}), lambda: model.sample(round(SAMPLES * len(frame))))
+    model = getattr(single_table, classes[name])(metadata_of(encoding))
+    return _timed(lambda: model.fit({TABLE: raw}), lambda: model.sample(round(SAMPLES * len(frame))))
 
 
 def _timed(fit: Callable[[], Any], sample: Callable[[], Any]) -> Timed:

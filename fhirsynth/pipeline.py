@@ -318,5 +318,4 @@ def _condition(name: str | None, modules: Path | None = None) -> Any:
 
     if name is None:
         raise UsageError("a run needs a condition; list them with: fhirsynth conditions")
-    found = find(name, modules)
-    return ConditionFeature(slug=found.slug, name=found.name, snomed=found.snomed, display=found.display)
+    return ConditionFeature.of(find(name, modules))

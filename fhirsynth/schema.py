@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from datetime import date
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import pandas as pd
 from pydantic import (
@@ -22,6 +22,9 @@ from pydantic import (
 
 from fhirsynth.errors import UsageError
 from synthea_bridge.files import atomic_file
+
+if TYPE_CHECKING:
+    from synthea_bridge.conditions import Condition
 
 Kind = Literal["number", "count", "flag", "category"]
 """``number``: float64; ``count``: Int64, not negative; ``flag``: boolean; ``category``: string."""
@@ -115,6 +118,11 @@ class ConditionFeature(_Frozen):
     snomed: str
     display: str
     flag: str | None = None
+
+    @classmethod
+    def of(cls, found: Condition) -> Self:
+        """A condition of the catalogue."""
+        return cls(slug=found.slug, name=found.name, snomed=found.snomed, display=found.display)
 
     @property
     def column(self) -> str:

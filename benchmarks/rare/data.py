@@ -29,13 +29,18 @@ class People:
     @property
     def target(self) -> str:
         """The flag of the condition."""
-        return f"has_{self.slug.replace('-', '_')}"
+        return self.condition.column
 
     @property
     def slug(self) -> str:
         """The name of the condition."""
+        return self.condition.slug
+
+    @property
+    def condition(self) -> ConditionFeature:
+        """What the cases have."""
         assert self.schema.condition is not None
-        return self.schema.condition.slug
+        return self.schema.condition
 
 
 @dataclass(frozen=True)
@@ -65,6 +70,7 @@ def simulate(plan: Plan, work: Path) -> None:
     if all(_places(work, condition)[0].exists() for condition in plan.conditions):
         return
     from fhirsynth.features import build_features
+    from synthea_bridge.conditions import find
     from synthea_bridge.generate import GenerateSpec, generate
     from synthea_bridge.spec import Cohort
 
@@ -73,7 +79,9 @@ def simulate(plan: Plan, work: Path) -> None:
         cohorts = tuple(Cohort(condition=condition, cases=plan.cases) for condition in plan.conditions)
         spec = GenerateSpec(population=plan.simulated, cohorts=cohorts, seed=seed, attempts=ATTEMPTS)
         generate(spec, tables, tables_only=True)
-    schemas = [build_schema(GenerateSpec(population=1).end_date, _condition(name)) for name in plan.conditions]
+    schemas = [
+        build_schema(GenerateSpec(population=1).end_date, ConditionFeature.of(find(name))) for name in plan.conditions
+    ]
     frames = [build_features(tables, schema) for schema in schemas]
     flagged = [frame[schema.columns[-1]].astype(bool) for frame, schema in zip(frames, schemas, strict=True)]
     nobody = ~pd.concat(flagged, axis=1).any(axis=1)
@@ -141,10 +149,3 @@ def _both(cases: pd.DataFrame, others: pd.DataFrame) -> pd.DataFrame:
 def _places(work: Path, condition: str) -> tuple[Path, Path]:
     """The features, and their schema."""
     return work / f"{condition}.parquet", work / f"{condition}.schema.json"
-
-
-def _condition(name: str) -> ConditionFeature:
-    from synthea_bridge.conditions import find
-
-    found = find(name)
-    return ConditionFeature(slug=found.slug, name=found.name, snomed=found.snomed, display=found.display)

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
+from fhirsynth.errors import CohortError
+
+LEAST_ROWS: Final = 20
+"""Below this there is nothing that a model could learn a shape from."""
+
 FEWEST_CASES: Final = 10
 """Below this a generator can only repeat its cases."""
 
@@ -15,6 +20,18 @@ ROWS_PER_COLUMN: Final = 50
 
 FEWEST_ROWS: Final = 500
 """Below this, by the same rule of thumb, rules that people have written are more reliable than what is learned."""
+
+
+def refuse_few(rows: int, model: str) -> None:
+    """Refuse to fit ``model`` to fewer than :data:`LEAST_ROWS` patients.
+
+    Raises
+    ------
+    CohortError
+        When there are fewer.
+    """
+    if rows < LEAST_ROWS:
+        raise CohortError(f"{rows} patients to learn from; {model} needs at least {LEAST_ROWS}")
 
 
 def advise(rows: int, cases: int | None, columns: int, *, prior: bool = False) -> str | None:

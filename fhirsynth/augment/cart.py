@@ -15,17 +15,17 @@ import numpy as np
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from fhirsynth.augment.advice import refuse_few
 from fhirsynth.augment.encode import Encoding
 from fhirsynth.augment.protocol import Keep, Tally
 from fhirsynth.augment.sampling import acceptor, exactly
 from fhirsynth.augment.trees import Bools, Coding, Floats, Given, Growth, Ints
-from fhirsynth.errors import AugmentError, CohortError, Shortfall, UsageError
+from fhirsynth.errors import AugmentError, Shortfall, UsageError
 from fhirsynth.schema import Feature, FeatureSchema
 from fhirsynth.seeds import derive, rng
 from synthea_bridge.files import atomic_file
 from synthea_bridge.progress import Progress
 
-LEAST_ROWS: Final = 20
 FLOOR: Final = 5
 """Patients in a leaf, as in synthpop: who of them lent a value is a guess of one in five."""
 PENALTY: Final = 20.0
@@ -135,8 +135,7 @@ class Cart:
         AugmentError
             When a number is infinite, or larger than 1e15.
         """
-        if len(features) < LEAST_ROWS:
-            raise CohortError(f"{len(features)} patients to learn from; {self.name} needs at least {LEAST_ROWS}")
+        refuse_few(len(features), self.name)
         for name in self._settings.order:
             schema[name]  # raises when there is no such column
         self._take(schema.conform(features)[schema.columns].reset_index(drop=True), schema, seed)

@@ -102,10 +102,6 @@ class Encoding(BaseModel):
             frame[column] = frame[column].mask(frame[count] == 0)
         return self.features.conform(frame)
 
-    def condition(self, column: str, value: Any) -> str:
-        """The encoded form of a value of a flag or category."""
-        return str(value) if self.features[column].kind == "category" else (YES if value else NO)
-
     @property
     def _valued(self) -> list[str]:
         indicators = set(self.missing.values())

@@ -11,10 +11,11 @@ from typing import Any, ClassVar, Final, Self
 import pandas as pd
 
 from fhirsynth.augment._scope import counted_steps, seeded
+from fhirsynth.augment.advice import refuse_few
 from fhirsynth.augment.encode import Encoding
 from fhirsynth.augment.protocol import Keep, Tally
 from fhirsynth.augment.sampling import acceptor, exactly
-from fhirsynth.errors import AugmentError, CohortError
+from fhirsynth.errors import AugmentError
 from fhirsynth.schema import FeatureSchema
 from fhirsynth.seeds import derive, rng
 from synthea_bridge.files import atomic_file
@@ -22,7 +23,6 @@ from synthea_bridge.progress import Progress
 
 TABLE: Final = "features"
 LARGEST_BATCH: Final = 500
-LEAST_ROWS: Final = 20
 FITTED: Final = "fitted.pkl"
 ENCODING: Final = "encoding.json"
 
@@ -59,13 +59,12 @@ class _Sdv:
         AugmentError
             When the library gives up.
         """
-        if len(features) < LEAST_ROWS:
-            raise CohortError(f"{len(features)} patients to learn from; {self.name} needs at least {LEAST_ROWS}")
+        refuse_few(len(features), self.name)
         frame = schema.conform(features)[schema.columns].reset_index(drop=True)
         self._encoding = Encoding.learn(frame, schema)
         encoded = self._encoding.encode(frame, rng(seed, "impute"))
         with seeded(derive(seed, "fit")):
-            self._fitted = self._new(_metadata(self._encoding), len(encoded), steps or self.default_steps)
+            self._fitted = self._new(metadata_of(self._encoding), len(encoded), steps or self.default_steps)
             try:
                 self._train(encoded, progress)
             except (ValueError, FloatingPointError) as error:
@@ -168,7 +167,7 @@ def _forget_seed(fitted: Any) -> None:
     fitted._set_random_state(None)  # noqa: SLF001 - there is no public way
 
 
-def _metadata(encoding: Encoding) -> Any:
+def metadata_of(encoding: Encoding) -> Any:
     """SDV's metadata, said outright: detection would take a column for an id or an e-mail address."""
     from sdv.metadata import Metadata
 

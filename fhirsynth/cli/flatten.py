@@ -80,7 +80,7 @@ def _condition(name: str) -> ConditionFeature:
         if not name.isdigit():
             raise
         return ConditionFeature(slug=name, name=f"SNOMED CT {name}", snomed=name, display=name)
-    return ConditionFeature(slug=found.slug, name=found.name, snomed=found.snomed, display=found.display)
+    return ConditionFeature.of(found)
 
 
 def _index_date(src: Path, result: FlattenResult) -> date:

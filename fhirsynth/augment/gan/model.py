@@ -14,19 +14,18 @@ import torch
 from pydantic import BaseModel, ConfigDict
 
 from fhirsynth.augment._scope import seeded
+from fhirsynth.augment.advice import refuse_few
 from fhirsynth.augment.gan.columns import Columns
 from fhirsynth.augment.gan.settings import PAC, Settings
 from fhirsynth.augment.gan.stopping import CHECK, Bools, best, held_back, usefulness
 from fhirsynth.augment.gan.training import Matrix, Networks, Pool
 from fhirsynth.augment.protocol import Keep, Tally
 from fhirsynth.augment.sampling import acceptor, exactly
-from fhirsynth.errors import CohortError
 from fhirsynth.schema import FeatureSchema
 from fhirsynth.seeds import derive, rng
 from synthea_bridge.files import atomic_file
 from synthea_bridge.progress import Progress
 
-LEAST_ROWS: Final = 20
 PRIOR_STEPS: Final = 0.5
 """Steps on the prior alone, beside those that follow."""
 PRIOR_SHARE: Final = 0.25
@@ -81,8 +80,7 @@ class Ctgan:
         CohortError
             When there are too few rows.
         """
-        if len(features) < LEAST_ROWS:
-            raise CohortError(f"{len(features)} patients to learn from; {self.name} needs at least {LEAST_ROWS}")
+        refuse_few(len(features), self.name)
         data = _Data.of(features, prior, schema, self._settings, seed)
         taken = steps or self.default_steps
         with seeded(derive(seed, "fit")):
