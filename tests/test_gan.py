@@ -115,3 +115,28 @@ def test_the_number_of_steps_can_be_chosen_on_rows_held_back(tmp_path: Path) -> 
     assert model.parameters()["steps"] in {250, 300}
     model.save(tmp_path)
     pd.testing.assert_frame_equal(Ctgan.load(tmp_path).sample(9, seed=3), model.sample(9, seed=3))
+
+
+def test_missing_values_are_filled_only_where_they_are_no_flag() -> None:
+    frame = rows()
+    cases = frame["has_cystic_fibrosis"].to_numpy(dtype=bool)
+    gone = {}
+    for flagged in (True, False):
+        columns = Columns.learn(frame, SCHEMA, Settings(flagged=flagged), 0)
+        again = columns.decode(columns.encode(frame, rng(0, "encode")), cases)
+        gone[flagged] = [int(again[name].isna().sum()) for name in ("creatinine", "hba1c")]
+    assert all(gone[True])
+    assert not any(gone[False])
+
+
+@pytest.mark.slow
+def test_untold_networks_make_the_condition_like_any_column() -> None:
+    from fhirsynth.augment.gan.model import Ctgan
+
+    with pytest.raises(ValueError, match="stopping needs"):
+        Settings(told=False, stopping=True)
+    model = Ctgan(Settings(told=False))
+    model.fit(rows(), SCHEMA, seed=1, steps=60, progress=silent)
+    made = model.make(np.ones(300, dtype=bool))
+    assert 0 < made["has_cystic_fibrosis"].mean() < 1
+    assert model.sample(9, {"has_cystic_fibrosis": True}, seed=2)["has_cystic_fibrosis"].all()

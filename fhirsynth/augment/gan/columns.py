@@ -79,7 +79,7 @@ class Scale(BaseModel):
 class Columns(BaseModel):
     """How rows become a matrix: for each number a score, for each hurdle two columns, for each category one a level.
 
-    The condition is not among them: it is what a network is told.
+    The condition is not among them where it is what a network is told.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -93,8 +93,10 @@ class Columns(BaseModel):
     def learn(cls, frame: pd.DataFrame, schema: FeatureSchema, settings: Settings, seed: int) -> Columns:
         """Learn from rows of ``schema``."""
         encoding = Encoding.learn(frame, schema)
+        if not settings.flagged:
+            encoding = encoding.model_copy(update={"missing": {}})
         encoded = encoding.encode(frame, rng(seed, "learn"))
-        told = schema.condition.column if schema.condition is not None else None
+        told = schema.condition.column if schema.condition is not None and settings.told else None
         return cls(
             encoding=encoding,
             scales={name: Scale.learn(encoded[name].to_numpy(np.float64), settings) for name in encoding.continuous},
@@ -122,7 +124,7 @@ class Columns(BaseModel):
         return np.column_stack([np.zeros((len(frame), 0)), *scores, *hurdles, *chosen]).astype(np.float32)
 
     def decode(self, matrix: npt.NDArray[np.float32], cases: npt.NDArray[np.bool_]) -> pd.DataFrame:
-        """Rows of the schema from a matrix; ``cases``, shape (rows,), says who has the condition."""
+        """Rows of the schema from a matrix; ``cases``, shape (rows,), says who has the condition, if that was told."""
         schema = self.encoding.features
         columns: dict[str, Any] = {
             name: scale.decode(matrix[:, place].astype(np.float64), normal=self.normal)
@@ -135,6 +137,6 @@ class Columns(BaseModel):
                 columns[name] = np.where(next(picks) == 1, scale.hurdle, columns[name])
         for name, levels in self.levels.items():
             columns[name] = np.array(levels, dtype=object)[next(picks)]
-        if schema.condition is not None:
+        if schema.condition is not None and schema.condition.column not in self.levels:
             columns[schema.condition.column] = np.where(cases, YES, NO)
         return self.encoding.decode(pd.DataFrame(columns, index=range(len(matrix))))

@@ -184,7 +184,7 @@ class _Data:
 
     def pools(self, settings: Settings) -> list[Pool]:
         """The rows by class and origin, with their shares of a batch."""
-        share = 0.5 if settings.balanced and 0 < self.cases.mean() < 1 else float(self.cases.mean())
+        share = 0.5 if settings.balanced and settings.told and 0 < self.cases.mean() < 1 else float(self.cases.mean())
         found = []
         for case, of_class in ((True, share), (False, 1 - share)):
             own, before = self.rows[self.cases == case], self.before[self.before_cases == case]

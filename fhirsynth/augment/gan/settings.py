@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, Self
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
 
 PAC: Final = 10
 """Rows of one class that the discriminator sees together (Lin et al. 2018, https://arxiv.org/abs/1712.04086)."""
@@ -19,6 +19,11 @@ class Settings(BaseModel):
         Numbers become normal scores by their rank; otherwise they are standardised.
     hurdle
         A number's commonest value becomes a flag of its own, where a tenth of the rows have it.
+    flagged
+        A missing value is a flag of its own; otherwise another of its column stands for it, and made rows are complete.
+    told
+        The networks are told who has the condition; otherwise it is a column like the others, cases have their share of
+        the rows, and are found by rejection.
     balanced
         Half of every batch are cases; otherwise their share is that of the rows.
     settled
@@ -37,6 +42,8 @@ class Settings(BaseModel):
 
     normal_scores: bool = True
     hurdle: bool = True
+    flagged: bool = True
+    told: bool = True
     balanced: bool = True
     settled: bool = True
     averaged: bool = True
@@ -45,3 +52,9 @@ class Settings(BaseModel):
     rate: float = 2e-4
     width: int = 256
     noise: int = 128
+
+    @model_validator(mode="after")
+    def _can_be_told(self) -> Self:
+        if self.stopping and not self.told:
+            raise ValueError("stopping needs networks that are told who has the condition")
+        return self

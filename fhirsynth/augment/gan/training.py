@@ -60,11 +60,13 @@ class Networks:
     ) -> None:
         """Take ``steps`` steps of each network; ``told`` is called with the number of each."""
         sizes = _sizes(pools, self.settings.batch)
-        cases = torch.from_numpy(np.repeat([pool.case for pool in pools], sizes))
-        labels = functional.one_hot(cases.long(), 2).float()
+        labels = self._labels(np.repeat([pool.case for pool in pools], sizes))
         self.generator.train()
         for step in range(1, steps + 1):
             rows = np.concatenate([_drawn(pool.rows, size, random) for pool, size in zip(pools, sizes, strict=True)])
+            if not self.settings.told:
+                # Packs of one class would tell it.
+                rows = random.permutation(rows)
             self._criticise(torch.cat([torch.from_numpy(rows), labels], dim=1), labels)
             self._generate(labels)
             self._remember()
@@ -76,11 +78,9 @@ class Networks:
         if self.settings.averaged and self.average:
             self.generator.load_state_dict(self.average)
         self.generator.train(mode=not self.settings.settled)
-        made: list[Matrix] = []
         with torch.no_grad():
-            for start in range(0, len(cases), AT_ONCE):
-                part = torch.from_numpy(cases[start : start + AT_ONCE]).long()
-                made.append(self._rows(functional.one_hot(part, 2).float()).numpy())
+            parts = (cases[start : start + AT_ONCE] for start in range(0, len(cases), AT_ONCE))
+            made = [self._rows(self._labels(part)).numpy() for part in parts]
         self.generator.load_state_dict(before)
         self.generator.train()
         return np.concatenate(made)
@@ -97,6 +97,11 @@ class Networks:
             entry = next(self.discriminator.parameters())
             width = entry.shape[1] // PAC
             entry[:, width - 1 :: width] = entry[:, width - 2 :: width]
+
+    def _labels(self, cases: npt.NDArray[np.bool_]) -> torch.Tensor:
+        """What the networks are told of each row, shape (rows, 2)."""
+        labels = functional.one_hot(torch.from_numpy(cases).long(), 2).float()
+        return labels if self.settings.told else torch.zeros_like(labels)
 
     def _rows(self, labels: torch.Tensor) -> torch.Tensor:
         noise = torch.randn(len(labels), self.settings.noise)
