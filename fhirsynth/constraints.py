@@ -8,6 +8,8 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Final, Literal, Self
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
@@ -135,10 +137,15 @@ class ConstraintSet(_Frozen):
                 raise UsageError(f"{extra}: cannot be read as TOML ({error})") from error
         return cls(enforced=found)
 
-    def for_training(self, train: pd.DataFrame) -> ConstraintSet:
-        """Those that ``train`` satisfies, with a record of the others."""
+    def for_training(self, train: pd.DataFrame, target: str | None = None) -> ConstraintSet:
+        """Those that ``train`` satisfies, with a record of the others.
+
+        Cases of the flag ``target``, if there is one, count by themselves too: they can be too few to matter among all
+        rows, and one of them may be an error of record.
+        """
         possible = [c for c in self.enforced if all(test.fits(train) for test in (*c.when, c.then))]
-        shares = {c.id: float(1 - c.broken(train).mean()) for c in possible}
+        cases = np.zeros(len(train), np.bool_) if target is None else train[target].fillna(value=False).to_numpy(bool)
+        shares = {c.id: _satisfied(c.broken(train).to_numpy(), cases) for c in possible}
         return ConstraintSet(
             enforced=tuple(c for c in possible if shares[c.id] >= ENFORCED_FROM),
             switched_off={id_: round(share, 4) for id_, share in shares.items() if share < ENFORCED_FROM},
@@ -174,6 +181,13 @@ class ConstraintSet(_Frozen):
 
     def _with(self, action: str) -> list[Constraint]:
         return [constraint for constraint in self.enforced if constraint.action == action]
+
+
+def _satisfied(broken: npt.NDArray[np.bool_], cases: npt.NDArray[np.bool_]) -> float:
+    """The share of all rows, or of ``cases`` where that is lower for more than one of them."""
+    among = broken[cases]
+    shares = [broken.mean(), among.mean() if among.sum() > 1 else 0.0]
+    return float(1 - max(shares))
 
 
 def _parse(document: Mapping[str, Any], source: str) -> tuple[Constraint, ...]:

@@ -116,7 +116,22 @@ def test_several_rows_of_a_patient_stay_together(tmp_path: Path) -> None:
     train, holdout = (pd.read_parquet(tmp_path / "out" / f"{part}.parquet") for part in ("train", "holdout"))
     assert not set(train["patient_id"]) & set(holdout["patient_id"])
     assert "400 rows are of 100 patients" in done.stderr
+    assert "several rows" not in done.stderr
     assert "patient" not in pd.read_csv(tmp_path / "out" / "synthetic.csv").columns
+
+
+def test_a_guarantee_for_rows_is_said_to_be_none_for_patients(tmp_path: Path) -> None:
+    rng = np.random.default_rng(3)
+    frame = pd.DataFrame({"patient_id": [f"p{number // 4}" for number in range(400)], "age": rng.integers(0, 90, 400)})
+    frame["relapse"] = rng.random(400) < 0.3
+    source = saved(tmp_path, frame)
+    made(source, tmp_path / "guessed")
+    schema = FeatureSchema.load(tmp_path / "guessed" / "schema.json")
+    bounded = [schema["age"].model_copy(update={"minimum": 0, "maximum": 90}), schema["relapse"]]
+    schema.model_copy(update={"features": tuple(bounded)}).save(tmp_path / "columns.json")
+    done = made(source, tmp_path / "out", "--schema", str(tmp_path / "columns.json"), model="private")
+    assert "for patients with several rows epsilon is as many times as large" in done.stderr
+    assert "bounded by the epsilon and delta" in done.stderr
 
 
 def test_rows_without_the_target_are_left_out_and_counted(tmp_path: Path) -> None:
@@ -371,7 +386,7 @@ def test_files_that_are_no_tables_are_refused(tmp_path: Path, name: str, content
     ("more", "words"),
     [
         (("--condition", "lupus"), "--target, or --condition, and not both"),
-        (("--epsilon", "1"), "the model 'smote-nc' takes no epsilon"),
+        (("--epsilon", "1"), "the model 'smote-nc' takes no epsilon; leave it out, or choose: private"),
         (("--epsilon", "1", "--delta", "0.1"), "takes no epsilon and no delta"),
         (("--prior", "x.csv"), "the model 'smote-nc' learns from no prior"),
         (("--schema", "none.json"), "none.json: cannot be read"),
@@ -393,14 +408,34 @@ source = "none"
 """
 
 
-@pytest.mark.parametrize("model", ["bootstrap", "marginals", "smote-nc"])
-def test_what_no_case_can_satisfy_ends_with_what_was_reached(tmp_path: Path, model: str) -> None:
+def test_a_constraint_that_all_cases_break_is_switched_off_and_said(tmp_path: Path) -> None:
     rows, rng = 6000, np.random.default_rng(3)
     frame = pd.DataFrame({"age": rng.integers(0, 90, rows), "crp": rng.normal(5, 1, rows).round(1)})
     frame["relapse"] = np.arange(rows) < 25
     (tmp_path / "no.toml").write_text(IMPOSSIBLE)
     source = saved(tmp_path, frame)
-    done = call(source, tmp_path / "out", "--constraints", str(tmp_path / "no.toml"), "--n", "4000", model=model)
+    done = made(source, tmp_path / "out", "--constraints", str(tmp_path / "no.toml"))
+    assert "switched off impossible: only 0.0% of the training patients, or of the cases, satisfy it" in done.stderr
+
+
+PAIR = """
+[pair-{number}]
+title = "One flag asks for another"
+when = [{{ column = "a{number}", equals = true }}]
+then = {{ column = "b{number}", equals = true }}
+action = "reject"
+source = "none"
+"""
+
+
+def test_what_a_generator_hardly_makes_ends_with_what_was_reached(tmp_path: Path) -> None:
+    rng, pairs = np.random.default_rng(3), range(60)
+    flags = {name: rng.random(600) < 0.5 for name in (f"a{number}" for number in pairs)}
+    flags |= {name.replace("a", "b"): values for name, values in flags.items()}
+    frame = pd.DataFrame({"relapse": np.arange(600) < 60, **flags})
+    (tmp_path / "no.toml").write_text("".join(PAIR.format(number=number) for number in pairs))
+    source = saved(tmp_path, frame)
+    done = call(source, tmp_path / "out", "--constraints", str(tmp_path / "no.toml"), "--n", "4000", model="marginals")
     assert isinstance(done.exception, Shortfall)
     assert "asked for 4000 synthetic patients, could make 0" in str(done.exception)
 

@@ -107,6 +107,16 @@ def test_what_the_training_data_breaks_is_switched_off_with_its_share() -> None:
     assert {rule.id for rule in rules.enforced} == OURS - {"hba1c-means-diabetes"}
 
 
+def test_what_cases_break_is_switched_off_however_few_they_are() -> None:
+    train = good_rows(1000).assign(case=False)
+    train.loc[:9, "case"] = True
+    train.loc[0, "spo2"] = 101
+    assert not ConstraintSet.load().for_training(train, "case").switched_off
+    train.loc[1, "spo2"] = 101
+    assert not ConstraintSet.load().for_training(train).switched_off
+    assert ConstraintSet.load().for_training(train, "case").switched_off == {"spo2-at-most-100": 0.8}
+
+
 def test_what_speaks_of_other_columns_is_reported() -> None:
     rules = ConstraintSet.load().for_training(good_rows().drop(columns="spo2"))
     assert rules.not_applicable == ("spo2-at-most-100",)

@@ -89,7 +89,7 @@ def made(job: Job, bench: Bench, everybody: People, drawn: Draw) -> tuple[pd.Dat
     model = variant.make(seed)
     prior = drawn.prior if variant.prior else None
     model.fit(drawn.train, everybody.schema, seed=derive(seed, "fit"), steps=plan.steps, progress=silent, prior=prior)
-    constraints = ConstraintSet.load().for_training(drawn.train)
+    constraints = ConstraintSet.load().for_training(drawn.train, everybody.target)
     asked = ((True, trial.n * (FACTOR if variant.added else 1)), (False, plan.learn))
     cases, others = (
         model.sample(

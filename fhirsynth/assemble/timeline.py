@@ -142,7 +142,10 @@ class Timeline(_Frozen):
         try:
             return cls.model_validate_json(path.read_bytes())
         except OSError as error:
-            raise UsageError(f"{path}: cannot be read ({error.strerror}); make it with: fhirsynth augment") from error
+            raise UsageError(
+                f"{path}: cannot be read ({error.strerror}); fhirsynth augment makes it from a folder of flatten (a "
+                "table alone has no encounters to learn it from), or give another with --timeline"
+            ) from error
         except ValidationError as error:
             first = error.errors()[0]
             place = ".".join(map(str, first["loc"]))

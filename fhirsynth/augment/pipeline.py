@@ -101,7 +101,9 @@ def augment(
     if prior is not None:
         prior = _public(prior, train, schema, model)
     cases = _cases(train, schema)
-    active = (constraints or ConstraintSet.load()).for_training(train)
+    active = (constraints or ConstraintSet.load()).for_training(
+        train, schema.condition.column if schema.condition is not None else None
+    )
     synthesizer = _new(model, options or {})
     synthesizer.fit(train, schema, seed=derive(seed, "fit"), steps=steps, progress=progress, prior=prior)
     facts: dict[str, Any] = {"seed": seed}

@@ -85,9 +85,9 @@ def check_options(name: str, options: Iterable[str]) -> None:
     found: Any = model_class(name)
     unknown = [one for one in asked if one not in signature(found).parameters]
     if unknown:
-        raise UsageError(
-            f"the model '{name}' takes no {' and no '.join(unknown)}; leave it out, or use --model private"
-        )
+        able = [one for one in PROTECTED if set(unknown) <= set(signature(model_class(one)).parameters)]
+        advice = f", or choose: {', '.join(able)}" if able else ""
+        raise UsageError(f"the model '{name}' takes no {' and no '.join(unknown)}; leave it out{advice}")
 
 
 def model_class(name: str) -> type[Synthesizer]:

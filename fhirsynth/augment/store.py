@@ -11,7 +11,7 @@ import orjson
 import pandas as pd
 
 from fhirsynth.augment.protocol import Synthesizer
-from fhirsynth.augment.registry import model_class
+from fhirsynth.augment.registry import PROTECTED, model_class
 from fhirsynth.constraints import ConstraintSet
 from fhirsynth.errors import AugmentError, UsageError
 from fhirsynth.schema import FeatureSchema
@@ -24,6 +24,10 @@ WARNING: Final = (
     "A fitted model can give away the patients that it was trained on, up to whole rows, whatever the privacy figures "
     "of a sample from it say. Keep its folder where the training data may be kept, and pass it on to nobody who may "
     "not have these; --no-model makes the rows without leaving a model."
+)
+BOUNDED: Final = (
+    "This model is counts with noise. What it can give away is bounded by the epsilon and delta that stand in it, "
+    "together with those of each further fit to the same patients; the training data beside it are not protected."
 )
 
 
@@ -57,10 +61,15 @@ def save_model(
         schema.save(scratch / "schema.json")
         with atomic_file(scratch / CONSTRAINTS) as path:
             path.write_text(constraints.model_dump_json(indent=2) + "\n", encoding="utf-8")
-        description = {**describe(synthesizer, schema, facts), "warning": WARNING}
+        description = {**describe(synthesizer, schema, facts), "warning": warning_of(synthesizer.name)}
         files = {path.name: sha256_of(path) for path in sorted(scratch.iterdir())}
         write_json(scratch / DESCRIPTION, {**description, "sha256": files})
     return description
+
+
+def warning_of(model: str) -> str:
+    """What whoever keeps a fitted model should know."""
+    return BOUNDED if model in PROTECTED else WARNING
 
 
 def describe(synthesizer: Synthesizer, schema: FeatureSchema, facts: dict[str, Any]) -> dict[str, Any]:

@@ -120,7 +120,7 @@ class Trial:
             progress=silent,
             prior=prior if name in TAKE_PRIOR else None,
         )
-        active = ConstraintSet.load().for_training(split.learn)
+        active = ConstraintSet.load().for_training(split.learn, self.target)
         rows = model.sample(
             SETS * self.judge.size(number),
             self.judge.where,

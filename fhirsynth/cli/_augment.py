@@ -70,6 +70,18 @@ def say_advice(train: pd.DataFrame, schema: FeatureSchema, *, prior: bool) -> No
         click.echo(f"advice: {advice}", err=True)
 
 
+def say_repeated(source: Source | None, model: str) -> None:
+    """Say where a guarantee for a row is none for a patient."""
+    from fhirsynth.augment.registry import PROTECTED
+
+    if source is not None and model in PROTECTED and source.features["patient_id"].duplicated().any():
+        click.echo(
+            f"warning: what {model} guarantees is for one row; for patients with several rows epsilon is as many times "
+            "as large; give one row a patient",
+            err=True,
+        )
+
+
 def learned(folder: Path, train: pd.DataFrame, schema: FeatureSchema, out: Path) -> Timeline | None:
     """The timeline of the training patients; None where there are only features, with a word where that is odd."""
     from fhirsynth.assemble import learn
@@ -132,7 +144,10 @@ def report(result: AugmentResult, out: Path) -> None:
         if count:
             click.echo(f"rejected {count} by {constraint}", err=True)
     for constraint, share in outcome["switched_off"].items():
-        click.echo(f"switched off {constraint}: only {share:.1%} of the training patients satisfy it", err=True)
+        click.echo(
+            f"switched off {constraint}: only {share:.1%} of the training patients, or of the cases, satisfy it",
+            err=True,
+        )
     why = outcome["model"].get("parameters", {}).get("why")
     if why:
         click.echo(why, err=True)

@@ -73,7 +73,7 @@ def command(
     from fhirsynth.augment.inputs import read_source
     from fhirsynth.augment.pipeline import MODEL_FOLDER
     from fhirsynth.augment.registry import check_available, check_options, check_prior
-    from fhirsynth.augment.store import WARNING
+    from fhirsynth.augment.store import warning_of
     from fhirsynth.constraints import ConstraintSet
     from fhirsynth.errors import UsageError
     from synthea_bridge.files import atomic_folder, write_json
@@ -94,6 +94,7 @@ def command(
         given = read_source(source, schema=schema, target=target, condition=condition)
     for line in given.notices if given else ():
         click.echo(line, err=True)
+    around.say_repeated(given, model)
     with atomic_folder(out) as scratch, bar("augment") as progress:
         if resample is not None:
             result = _again(resample, count, seed, scratch)
@@ -106,7 +107,7 @@ def command(
         write_json(scratch / "manifest.json", {"stage": "synthetic", **result.outcome, **around.told(given)})
     around.report(result, out)
     if resample is None and not no_model:
-        click.echo(f"warning: {out / MODEL_FOLDER}: {WARNING}", err=True)
+        click.echo(f"warning: {out / MODEL_FOLDER}: {warning_of(model)}", err=True)
 
 
 def _again(model: Path, count: int, seed: int, out: Path) -> AugmentResult:

@@ -55,7 +55,7 @@ def command(
       fhirsynth run --condition cystic-fibrosis --population 300 --cases 150 --augment 150 --seed 7 --out work
     """
     from fhirsynth.augment.pipeline import MODEL_FOLDER
-    from fhirsynth.augment.store import WARNING
+    from fhirsynth.augment.store import warning_of
     from fhirsynth.pipeline import Run, RunSpec
     from fhirsynth.workspace import Workspace
     from synthea_bridge.conditions import find
@@ -90,7 +90,7 @@ def command(
         took = "already there" if report.resumed else f"{monotonic() - began:.0f} s"
         click.echo(f"{report.stage:<10} {took:>13}  {_headline(report.stage, outcome)}", err=True)
         began = monotonic()
-    click.echo(f"warning: {out / 'synthetic' / MODEL_FOLDER}: {WARNING}", err=True)
+    click.echo(f"warning: {out / 'synthetic' / MODEL_FOLDER}: {warning_of(model)}", err=True)
     click.echo(f"report: {out / 'report' / 'report.html'}")
     click.echo(f"valid: {outcome['valid']}")
     for dimension, verdict in outcome["verdicts"].items():
