@@ -10,7 +10,7 @@ from typing import Final
 from benchmarks.rare.pictures import tstr_picture, uplift_picture
 from benchmarks.rare.plan import FACTOR, TITLES
 from benchmarks.rare.summary import MODES, REFERENCES, Attacked, Beyond, Helped, Summary, Switch, Taught
-from benchmarks.rare.words import caught, figure, outcome, share, signed
+from benchmarks.rare.words import KEPT, caught, figure, outcome, share, signed
 from fhirsynth.trilemma.page.words import listed
 from fhirsynth.trilemma.uplift.arms import RATIOS
 from synthea_bridge.files import atomic_file
@@ -42,6 +42,7 @@ def page(summary: Summary) -> str:
     parts = [
         _how(summary),
         "## What came out\n\n" + "\n".join(f"- {one}" for one in outcome(summary)),
+        "## Which generator?\n\n" + _decision(summary),
         "## Trained on synthetic patients, tested on real ones\n\n![AUROC by number of cases](tstr.svg)",
         *(_taught(summary, condition) for condition in summary.plan.conditions),
         "## Can it be told who was learned from?\n\n" + _attacked(summary),
@@ -89,6 +90,47 @@ def _title(condition: str) -> str:
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
+
+
+# ---------------------------------------------------------------- all in one table
+
+
+def _decision(summary: Summary) -> str:
+    sizes = summary.plan.sizes
+    rows = []
+    for name in dict.fromkeys(one.variant for one in summary.attacked):
+        whole = {
+            n: [one.ratio for one in _of(summary, name, "all") if one.n == n and one.ratio is not None] for n in sizes
+        }
+        beside = _of(summary, name, "cases")
+        kept = sum(one.low is not None and one.low >= KEPT for one in beside)
+        mean, failed, judged = caught([one for one in summary.attacked if one.variant == name])
+        gains = {n: [g.gain for g in summary.helped if (g.arm, g.n) == (name, n) and g.gain is not None] for n in sizes}
+        rows.append(
+            [
+                summary.titles[name],
+                *(figure(_mean(whole[n])) for n in sizes),
+                f"{kept} of {len(beside)}",
+                NONE if mean is None else f"{figure(mean)}, {failed} of {judged}",
+                *(signed(_mean(gains[n])) for n in sizes),
+            ]
+        )
+    head = ["", *(f"{n} cases" for n in sizes), f"≥ {share(KEPT)} kept", "attack, FAIL", *(f"+ {n}" for n in sizes)]
+    return (
+        "Means over conditions and draws. First the AUROC that synthetic patients teach, everybody synthetic, as a "
+        "share of what real ones teach; at how many conditions and sizes synthetic cases beside real others keep "
+        f"{share(KEPT)} of it with the lower bound, in every draw; the AUC of the strongest membership attack, on "
+        "everybody and on the cases, and how often privacy is judged FAIL; and what average precision gains where "
+        "synthetic cases are added to the real ones.\n\n" + _table(head, rows)
+    )
+
+
+def _of(summary: Summary, variant: str, mode: str) -> list[Taught]:
+    return [one for one in summary.taught if (one.variant, one.mode) == (variant, mode)]
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return sum(values) / len(values) if values else None
 
 
 # ---------------------------------------------------------------- trained on synthetic
