@@ -44,9 +44,6 @@ OTHERS: Final = 4_500
 """Rows of each class that a trial uses, of more at random: average precision on 500 cases is known to two points, and
 more rows would cost minutes without deciding anything. The model that is chosen learns from all."""
 
-STEPS: Final = 1_000
-"""Training length in a trial: 20 to 30 seconds of one core, three times."""
-
 
 @dataclass(frozen=True, slots=True)
 class Trial:
@@ -116,7 +113,7 @@ class Trial:
             split.learn,
             self.schema,
             seed=derive(self.seed, "fit", name, number),
-            steps=min(steps or model.default_steps, STEPS) or None,
+            steps=steps,
             progress=silent,
             prior=prior if name in TAKE_PRIOR else None,
         )
