@@ -12,7 +12,8 @@ from typing import Any, Final
 
 from pydantic import TypeAdapter, ValidationError
 
-from fhirsynth.clinical.kinds import RESERVED, Analyte, Concept, Rule, Source
+from fhirsynth.clinical.fields import RESERVED, Source
+from fhirsynth.clinical.kinds import Analyte, Concept, Rule
 from fhirsynth.errors import UsageError
 
 SECTIONS: Final = ("sources", "analytes", "concepts", "rules")

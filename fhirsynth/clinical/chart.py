@@ -1,4 +1,4 @@
-"""The rows of some patients, as rules ask for them: numbers in place of ids and dates, so that whole columns compare."""
+"""The rows of some patients as rules ask for them: with numbers for ids and dates, so that whole columns compare."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
 from fhirsynth.clinical.catalogue import Catalogue
-from fhirsynth.clinical.kinds import DAY, RESOURCES, TIMES, Concept, Selector, TableName
+from fhirsynth.clinical.fields import DAY, RESOURCES, TIMES, TableName
+from fhirsynth.clinical.kinds import Concept, Selector
 from fhirsynth.clinical.units import scale
 from fhirsynth.errors import UsageError
 from synthea_bridge.tables import LOINC
@@ -33,13 +34,21 @@ KEYS: Final[dict[TableName, str]] = {
     "medications": "medication_id",
     "procedures": "procedure_id",
 }
-CODED: Final[dict[TableName, tuple[str, str]]] = {
-    "encounters": ("reason_code", "reason_display"),
-    "conditions": ("code", "display"),
-    "observations": ("code", "display"),
-    "medications": ("code", "display"),
-    "procedures": ("code", "display"),
+_NAMED: Final = {"code": "code", "display": "display"}
+CODED: Final[dict[TableName, dict[str, str]]] = {
+    "encounters": {
+        "code": "type_code",
+        "display": "type_display",
+        "why": "reason_code",
+        "why_display": "reason_display",
+    },
+    "conditions": _NAMED,
+    "medications": _NAMED,
+    "procedures": _NAMED,
+    # Their displays are many, and no rule looks for words in them.
+    "observations": {"code": "code"},
 }
+"""Codes and displays of a row, by what they are called here."""
 STATUS: Final[dict[TableName, str]] = {**dict.fromkeys(RESOURCES, "status"), "conditions": "verification_status"}
 WITHDRAWN: Final = ("entered-in-error", "refuted", "cancelled", "not-done", "draft", "planned")
 """States of a resource that says nothing of what happened."""
@@ -71,6 +80,7 @@ class Chart:
         self._frames: dict[TableName, Frame] = {}
         self._measures: dict[str, Frame] = {}
         self._selected: dict[Selector, Frame] = {}
+        self._names: dict[TableName, pa.Array] = {}
 
     @cached_property
     def patients(self) -> Frame:
@@ -133,46 +143,45 @@ class Chart:
         return None if self._whole else ds.field("patient_id").isin(self.ids)
 
     def _load(self, table: TableName) -> Frame:
-        code, display = CODED[table]
-        columns = {KEYS[table], "patient_id", "encounter_id", STATUS[table], code}
+        columns = {KEYS[table], "patient_id", "encounter_id", STATUS[table], *CODED[table].values()}
         columns |= {name for moment in TIMES[table] for name in (moment, f"{moment}_text")}
         if table == "observations":
             columns |= {"system", "value_number", "value_comparator", "value_unit"}
-        else:
-            columns |= {display} | ({"reason_id"} if table in ("medications", "procedures") else set())
-        read = _read(self._tables, table, sorted(columns), self._mine)
-        kept = pc.invert(pc.fill_null(pc.is_in(read[STATUS[table]], pa.array(WITHDRAWN)), fill_value=False))
-        self.withdrawn[table] += len(read) - (pc.sum(kept).as_py() or 0)
-        return self._frame(table, read.filter(kept))
+        elif table in ("medications", "procedures"):
+            columns |= {"reason_id"}
+        parts = [self._part(table, batch) for batch in _batches(self._tables, table, sorted(columns), self._mine)]
+        frame: Frame = pa.concat_tables(parts).unify_dictionaries().to_pandas(types_mapper=_as_pandas)
+        return frame
 
-    def _frame(self, table: TableName, read: pa.Table) -> Frame:
-        frame = Frame({"patient": _positions(read["patient_id"], self.ids)})
-        names = pc.binary_join_element_wise(RESOURCES[table], read[KEYS[table]], "/")
-        frame["resource"] = names.to_pandas(types_mapper=pd.ArrowDtype)
+    def _part(self, table: TableName, batch: pa.RecordBatch) -> pa.Table:
+        """Some rows, with numbers in place of long texts."""
+        kept = pc.invert(pc.fill_null(pc.is_in(batch[STATUS[table]], pa.array(WITHDRAWN)), fill_value=False))
+        read = batch.filter(kept)
+        self.withdrawn[table] += len(batch) - len(read)
+        made: dict[str, Any] = {"patient": _positions(read["patient_id"], self.ids)}
+        made["resource"] = pc.binary_join_element_wise(RESOURCES[table], read[KEYS[table]], "/")
         if table != "encounters":
             names = pc.binary_join_element_wise("Encounter", read["encounter_id"], "/")
-            frame["encounter"] = _positions(names, self._resources("encounters"))
-        for name, source in zip(("code", "display"), CODED[table], strict=True):
-            if source in read.column_names:
-                frame[name] = read[source].dictionary_encode().to_pandas()
+            made["encounter"] = _positions(names, self._resources("encounters"))
+        made |= {name: read[source].dictionary_encode() for name, source in CODED[table].items()}
         for moment in TIMES[table]:
-            frame[moment], frame[f"{moment}_lasts"] = _moment(read[moment]), _lasts(read[f"{moment}_text"])
+            made[moment], made[f"{moment}_lasts"] = _moment(read[moment]), _lasts(read[f"{moment}_text"])
         if table == "observations":
-            frame["loinc"] = pc.fill_null(pc.equal(read["system"], LOINC), fill_value=False).to_numpy()
-            frame["value"] = read["value_number"].to_numpy()
-            frame["bound"] = pc.is_valid(read["value_comparator"]).to_numpy()
-            frame["unit"] = read["value_unit"].dictionary_encode().to_pandas()
-        elif "reason_id" in read.column_names:
-            frame["reason"] = read["reason_id"].to_pandas(types_mapper=pd.ArrowDtype)
-        return frame
+            made["loinc"] = pc.fill_null(pc.equal(read["system"], LOINC), fill_value=False)
+            made["value"], made["bound"] = read["value_number"], pc.is_valid(read["value_comparator"])
+            made["unit"] = read["value_unit"].dictionary_encode()
+        elif "reason_id" in read.schema.names:
+            made["reason"] = pc.binary_join_element_wise("Condition", read["reason_id"], "/")
+        return pa.table(made)
 
     def reasons(self, table: TableName) -> npt.NDArray[np.int64]:
         """For each row of medications or procedures, the position of the condition that it names; -1: none."""
-        names = pc.binary_join_element_wise("Condition", pa.array(self.rows(table)["reason"]), "/")
-        return _positions(names, self._resources("conditions"))
+        return _positions(_arrow(self.rows(table)["reason"]), self._resources("conditions"))
 
     def _resources(self, table: TableName) -> pa.Array:
-        return pa.array(self.rows(table)["resource"].to_numpy(), pa.string())
+        if table not in self._names:
+            self._names[table] = _arrow(self.rows(table)["resource"])
+        return self._names[table]
 
     def _measured(self, name: str) -> Frame:
         analyte = self._catalogue.analytes[name]
@@ -206,23 +215,40 @@ def patient_ids(tables: Path) -> list[str]:
 
 
 def _read(tables: Path, name: str, columns: list[str], wanted: ds.Expression | None) -> pa.Table:
+    return pa.Table.from_batches(_batches(tables, name, columns, wanted))
+
+
+def _batches(tables: Path, name: str, columns: list[str], wanted: ds.Expression | None) -> Iterator[pa.RecordBatch]:
     path = tables / f"{name}.parquet"
     if not path.exists():
         raise UsageError(f"{path}: there is no such table; make it with: fhirsynth flatten SRC --out {tables}")
     try:
-        return ds.dataset(path).to_table(columns=columns, filter=wanted, use_threads=False)
+        scanner = ds.dataset(path).scanner(columns=columns, filter=wanted, use_threads=False)
+        yield from scanner.to_batches()
+        # An empty one, so that there is one.
+        yield pa.RecordBatch.from_pylist([], schema=scanner.projected_schema)
     except pa.ArrowInvalid as error:
         reason = str(error).split("\n", maxsplit=1)[0]
         raise UsageError(f"{path}: is no table of fhirsynth flatten ({reason}); make it anew") from error
 
 
-def _positions(values: pa.ChunkedArray, among: pa.Array) -> npt.NDArray[np.int64]:
+def _as_pandas(kind: pa.DataType) -> Any:
+    """Texts stay as Arrow holds them: a tenth of the memory of Python's."""
+    return pd.ArrowDtype(kind) if pa.types.is_string(kind) else None
+
+
+def _arrow(texts: pd.Series[Any]) -> pa.Array:
+    found = pa.array(texts)
+    return found.combine_chunks() if isinstance(found, pa.ChunkedArray) else found
+
+
+def _positions(values: pa.Array | pa.ChunkedArray, among: pa.Array) -> npt.NDArray[np.int64]:
     found = pc.fill_null(pc.index_in(values, value_set=among), -1)
-    return np.asarray(found.to_numpy(), dtype=np.int64)
+    return np.asarray(found.to_numpy(zero_copy_only=False), dtype=np.int64)
 
 
-def _moment(column: pa.ChunkedArray) -> Floats:
-    whole = pc.cast(column, pa.int64()).to_numpy().astype("float64")
+def _moment(column: pa.Array | pa.ChunkedArray) -> Floats:
+    whole: Floats = pc.cast(column, pa.int64()).to_numpy(zero_copy_only=False).astype("float64")
     return np.floor(whole / SECONDS)
 
 
@@ -230,25 +256,30 @@ def _seconds(dates: pd.Series[Any]) -> Floats:
     return np.where(dates.isna(), np.nan, dates.astype("int64").to_numpy().astype("float64"))
 
 
-def _lasts(texts: pa.ChunkedArray) -> Floats:
-    length = pc.fill_null(pc.utf8_length(texts), 0).to_numpy()
-    return np.select([length == size for size in IMPRECISE], list(IMPRECISE.values()), 0.0)
+def _lasts(texts: pa.Array | pa.ChunkedArray) -> Floats:
+    length = pc.fill_null(pc.utf8_length(texts), 0).to_numpy(zero_copy_only=False)
+    found: Floats = np.select([length == size for size in IMPRECISE], list(IMPRECISE.values()), 0.0)
+    return found
 
 
 def _selects(selector: Selector, rows: Frame) -> Flags:
-    chosen: Flags = rows["code"].isin(selector.codes).to_numpy()
-    if "display" not in rows:
-        return chosen
-    # Each display once: there are some hundreds of them in a million rows.
-    words = rows["display"].cat.categories.astype("object")
-    if selector.words:
-        chosen = chosen | _has(rows["display"], words, selector.words)
-    if selector.unless:
-        chosen = chosen & ~_has(rows["display"], words, selector.unless)
+    chosen = _matches(selector, rows["code"], rows.get("display"))
+    if selector.table == "encounters":
+        chosen |= _matches(selector, rows["why"], rows["why_display"])
     return chosen
 
 
-def _has(display: pd.Series[Any], words: pd.Index[Any], pattern: str) -> Flags:
+def _matches(selector: Selector, code: pd.Series[Any], display: pd.Series[Any] | None) -> Flags:
+    chosen: Flags = code.isin(selector.codes).to_numpy()
+    if display is not None and selector.words:
+        chosen = chosen | _has(display, selector.words)
+    if display is not None and selector.unless:
+        chosen = chosen & ~_has(display, selector.unless)
+    return chosen
+
+
+def _has(display: pd.Series[Any], pattern: str) -> Flags:
+    """Which displays have the pattern; each is looked at once: there are some hundreds in a million rows."""
     search = re.compile(pattern, re.IGNORECASE).search
-    hits = np.array([*(search(word) is not None for word in words), False])
+    hits = np.array([*(search(word) is not None for word in display.cat.categories), False])
     return np.asarray(hits[display.cat.codes.to_numpy()])

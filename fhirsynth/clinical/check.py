@@ -55,7 +55,7 @@ def check(tables: Path, rules: Catalogue | None = None, *, progress: Progress = 
         some = everybody[start : start + TOGETHER]
         chart = Chart(tables, catalogue, some, whole=len(some) == len(everybody))
         for tally in tallies.values():
-            tally.add(_judge(tally.rule, chart, catalogue), chart)
+            tally.add(judge(tally.rule, chart, catalogue), chart)
         withdrawn.update(chart.withdrawn)
         progress(start + len(some), len(everybody))
     findings = tuple(tally.finding() for tally in tallies.values())
@@ -90,7 +90,8 @@ def check_source(
         return check(Path(folder), rules)
 
 
-def _judge(rule: Rule, chart: Chart, catalogue: Catalogue) -> Verdict:
+def judge(rule: Rule, chart: Chart, catalogue: Catalogue) -> Verdict:
+    """What one rule says of the patients of a chart."""
     match rule:
         case Range():
             return judge_range(rule, chart, catalogue.analytes[rule.of])
@@ -147,5 +148,6 @@ def _examples(verdict: Verdict, chart: Chart, wanted: int) -> Iterator[Example]:
     for row in verdict.broken.drop_duplicates("patient").head(wanted).itertuples():
         patient = int(row.patient)  # type: ignore[arg-type]
         source = chart.patients["source"].iat[patient]
+        file = source if isinstance(source, str) else "?"
         name = chart.ids[patient].as_py()
-        yield Example(source if isinstance(source, str) else "?", str(row.resource), f"Patient/{name}", verdict.say(row))
+        yield Example(file, str(row.resource), f"Patient/{name}", verdict.say(row))

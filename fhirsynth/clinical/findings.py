@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
-from fhirsynth.clinical.kinds import Severity
+from fhirsynth.clinical.fields import Severity
 from fhirsynth.hapi.problems import Problem, Report, printable
 from synthea_bridge.skips import SkipLog
 

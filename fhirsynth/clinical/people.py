@@ -10,11 +10,10 @@ import pandas as pd
 
 from fhirsynth.clinical.catalogue import Catalogue
 from fhirsynth.clinical.chart import Chart, Flags, Floats, Frame
-from fhirsynth.clinical.kinds import DAY, TIMES, YEAR, Analyte, Drug, TableName, Whom
+from fhirsynth.clinical.fields import TIMES, TableName
+from fhirsynth.clinical.kinds import Analyte, Drug, Whom
 from fhirsynth.clinical.relations import _keys as keys_of
-from fhirsynth.clinical.verdict import NO_BIRTH, NO_DATE, NO_SEX, Verdict, day, number, usable
-
-EMPTY = ("patient", "resource", "seconds", "words")
+from fhirsynth.clinical.verdict import NO_BIRTH, NO_DATE, NO_SEX, Verdict, day, number, span, usable
 
 
 def occurrences(chart: Chart, names: tuple[str, ...]) -> Frame:
@@ -28,9 +27,10 @@ def _plain(table: TableName, rows: Frame) -> Frame:
     ends = rows["abatement"] if table == "conditions" else rows["end"] if "end" in moments else np.nan
     lasts = rows["abatement_lasts"] if table == "conditions" else rows["end_lasts"] if "end" in moments else 0.0
     began = rows[moments[0]].fillna(rows["recorded"]) if table == "conditions" else rows[moments[0]]
-    words = rows["code"].astype("object")
-    if "display" in rows:
-        words = rows["display"].astype("object").fillna(words)
+    words = _worded(rows, "code", "display")
+    if table == "encounters":
+        reason = _worded(rows, "why", "why_display")
+        words = words.where(reason.isna(), words + " for " + reason)
     return Frame(
         {
             "patient": rows["patient"].to_numpy(),
@@ -40,6 +40,15 @@ def _plain(table: TableName, rows: Frame) -> Frame:
             "words": words.to_numpy(),
         }
     )
+
+
+def _worded(rows: Frame, code: str, display: str) -> pd.Series[Any]:
+    """The display of each row, or its code where there is none."""
+    codes = rows[code].astype("object")
+    if display not in rows:
+        return codes
+    displays = rows[display].astype("object")
+    return displays.where(displays.notna(), codes)
 
 
 def judge_whom(rule: Whom, chart: Chart) -> Verdict:
@@ -60,11 +69,11 @@ def judge_whom(rule: Whom, chart: Chart) -> Verdict:
         applied &= ~unknown
         out |= (greatest < rule.start) | (least >= (np.inf if rule.end is None else rule.end))
     out &= applied
-    broken = rows[out].assign(age=greatest[out] / YEAR, female=female[out])
+    broken = rows[out].assign(age=greatest[out], female=female[out])
 
     def say(row: Any) -> str:
         sex = {1.0: ", female", 0.0: ", male"}.get(row.female, "")
-        age = "" if np.isnan(row.age) else f", {number(row.age)} years"
+        age = "" if np.isnan(row.age) else f", {span(row.age)}"
         return f"{row.words} on {day(row.seconds)}{sex}{age}"
 
     return Verdict(int(applied.sum()), broken, say, unchecked)
@@ -112,10 +121,9 @@ def _earliest(chart: Chart, names: tuple[str, ...]) -> Floats:
 def _against_state(rule: Drug, chart: Chart, orders: Frame, unchecked: Counter[str]) -> Verdict:
     """Orders while a state lasts with which the drug does not go together."""
     states = occurrences(chart, rule.avoids).dropna(subset=["seconds"])
-    until = states["ends"].fillna(np.inf)
-    if rule.lasting is not None:
-        until = np.minimum(until, states["seconds"] + rule.lasting)
-    states = states.assign(until=until)[["patient", "seconds", "until", "words"]]
+    until = states["ends"].fillna(np.inf).to_numpy()
+    longest = states["seconds"].to_numpy() + (np.inf if rule.lasting is None else rule.lasting)
+    states = states.assign(until=np.minimum(until, longest))[["patient", "seconds", "until", "words"]]
     both = orders.reset_index(names="row").merge(states, on="patient", suffixes=("", "_state"))
     during = (both["seconds"] >= both["seconds_state"]) & (both["seconds"] < both["until"])
     hits = both[during].drop_duplicates("row").set_index("row")
@@ -152,7 +160,7 @@ def _against_level(rule: Drug, chart: Chart, orders: Frame, analyte: Analyte, un
         value = np.where(there, rows["value"].to_numpy()[order][last], np.nan)
     else:
         there, value = np.zeros(len(orders), dtype=bool), np.full(len(orders), np.nan)
-    unchecked[f"no {analyte.title} in the {number(level.within / DAY)} days before"] += int((~there).sum())
+    unchecked[f"no {analyte.title} in the {span(level.within)} before"] += int((~there).sum())
     out = there & ~_excused(rule, chart, orders)
     out &= (value < level.below) if level.below is not None else (value > level.above)
     broken = orders[out].assign(value=value[out])

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from fhirsynth.clinical.chart import Chart, Flags, Floats, Frame
-from fhirsynth.clinical.kinds import MONTH, YEAR, Analyte, Change, Curve, Range
-from fhirsynth.clinical.verdict import NO_BIRTH, NO_SEX, Verdict, day, number, usable
+from fhirsynth.clinical.fields import MONTH
+from fhirsynth.clinical.kinds import Analyte, Change, Curve, Range
+from fhirsynth.clinical.verdict import NO_BIRTH, NO_SEX, Verdict, day, number, span, usable
 
 GRAIN = 1e-9
 """Share of a value that is lost when its unit is changed, and is no difference."""
@@ -38,7 +39,7 @@ def judge_range(rule: Range, chart: Chart, analyte: Analyte) -> Verdict:
 
     def say(row: Any) -> str:
         wrong = f"below {number(row.low)}" if row.value < row.low else f"above {number(row.high)}"
-        age = f" at {number(row.age / YEAR)} years" if aged else ""
+        age = f" at {span(row.age)}" if aged else ""
         return f"{analyte.title} {number(row.value)} {analyte.unit}{age} on {day(row.seconds)}, {wrong}"
 
     return Verdict(int(applied.sum()), broken, say, unchecked)
@@ -48,9 +49,10 @@ def _bounds(rule: Range, age: Floats, female: Floats) -> tuple[Floats, Floats, F
     """Lower bound, upper bound (infinite where there is none), and whether there are bounds for this age and sex."""
     if rule.curve is not None:
         return _along(rule.curve, age / MONTH, female)
-    low, high = np.full(len(age), -np.inf), np.full(len(age), np.inf)
     if not rule.bands:
-        return low + _or(rule.minimum, 0.0), high + _or(rule.maximum, 0.0), np.ones(len(age), dtype=bool)
+        low, high = np.full(len(age), _or(rule.minimum, -np.inf)), np.full(len(age), _or(rule.maximum, np.inf))
+        return low, high, np.ones(len(age), dtype=bool)
+    low, high = np.full(len(age), -np.inf), np.full(len(age), np.inf)
     inside = np.zeros(len(age), dtype=bool)
     for band in rule.bands:
         fits = ~inside
@@ -107,5 +109,5 @@ def _of_age(rule: Change, chart: Chart, rows: Frame, unchecked: Counter[str]) ->
 
 
 def _said(rule: Change, analyte: Analyte, row: Any) -> str:
-    before = "a median of" if rule.against == "median" else f"{number(row.since / 86_400)} days after"
+    before = "a median of" if rule.against == "median" else f"{span(row.since)} after"
     return f"{analyte.title} {number(row.value)} {analyte.unit} on {day(row.seconds)}, {before} {number(row.base)}"

@@ -11,9 +11,10 @@ import numpy.typing as npt
 import pandas as pd
 
 from fhirsynth.clinical.chart import Chart, Flags, Floats, Frame
-from fhirsynth.clinical.kinds import DAY, YEAR, Analyte, Relation
+from fhirsynth.clinical.fields import YEAR
+from fhirsynth.clinical.kinds import Analyte, Relation
 from fhirsynth.clinical.ranges import GRAIN
-from fhirsynth.clinical.verdict import NO_BIRTH, NO_DATE, NO_SEX, Verdict, day, number, usable
+from fhirsynth.clinical.verdict import NO_BIRTH, NO_DATE, NO_SEX, Verdict, day, number, span, usable
 
 SPAN: Final = 2**40
 """Seconds between the numbers of two patients' moments: 35,000 years, so that no moment reaches the next patient."""
@@ -67,12 +68,13 @@ def _judged(rule: Relation, chart: Chart, analyte: Analyte, unchecked: Counter[s
         keep = keep & ~missing
     if aged:
         keep = keep & (least >= rule.start) & (greatest < (np.inf if rule.end is None else rule.end))
-    return rows[keep].reset_index(drop=True).rename(columns={"value": rule.of})
+    judged: Frame = rows[keep].reset_index(drop=True).rename(columns={"value": rule.of})
+    return judged
 
 
 def _with_others(rule: Relation, chart: Chart, rows: Frame, analytes: Analytes, unchecked: Counter[str]) -> Frame:
     """The judged rows with each combination of the other values; rows to which there are none are counted."""
-    pairs = rows.assign(row=np.arange(len(rows)))
+    pairs: Frame = rows.assign(row=np.arange(len(rows)))
     keys = _keys(rows["patient"], rows["seconds"])
     absent: dict[str, Flags] = {}
     for name in rule.inputs:
@@ -101,8 +103,9 @@ def _with_others(rule: Relation, chart: Chart, rows: Frame, analytes: Analytes, 
 
 def _when(rule: Relation) -> str:
     if rule.take == "mean":
-        return f" ({rule.fewest} or more) in the {number(rule.within / DAY)} days before"
-    return " at that moment" if rule.within == 0 else f" within {number(rule.within / DAY)} days"
+        few = f" ({rule.fewest} or more)" if rule.fewest > 1 else ""
+        return f"{few} in the {span(rule.within)} before"
+    return " at that moment" if rule.within == 0 else f" within {span(rule.within)}"
 
 
 def _keys(patient: pd.Series[Any], seconds: pd.Series[Any]) -> Keys:
@@ -183,6 +186,6 @@ def _said(rule: Relation, analytes: Analytes, row: Any) -> str:
     else:
         where = f"{'at least' if value < row.expected else 'at most'} {number(row.expected)} would fit"
     given = [shown(name) for name in rule.inputs]
-    given += [f"{number(row.age)} years"] * ("age" in rule.names)
+    given += [span(row.age * YEAR)] * ("age" in rule.names)
     given += ["female" if row.female else "male"] * ("female" in rule.names)
     return f"{start}; {where} ({', '.join(given)})"

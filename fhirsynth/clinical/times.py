@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 
 from fhirsynth.clinical.chart import Chart, Floats
-from fhirsynth.clinical.kinds import DAY, TIMES, TableName, Time
-from fhirsynth.clinical.verdict import Verdict, number
+from fhirsynth.clinical.fields import TIMES, TableName
+from fhirsynth.clinical.kinds import Time
+from fhirsynth.clinical.verdict import Verdict, span
 
 WORDS = {
     "patient.birth": "birth",
@@ -37,16 +38,15 @@ def judge_time(rule: Time, chart: Chart) -> Verdict:
         patient = rows["patient"].to_numpy()[out]
         words = [WORDS.get(name, name) for name in names]
         broken.append(
-            pd.DataFrame(
-                {"patient": patient, "resource": resource, "first": first[out], "second": second[out]}
-            ).assign(earlier=words[0], later=words[1])
+            pd.DataFrame({"patient": patient, "resource": resource, "first": first[out], "second": second[out]}).assign(
+                earlier=words[0], later=words[1]
+            )
         )
     return Verdict(applied, pd.concat(broken, ignore_index=True), _said, Counter())
 
 
 def _said(row: Any) -> str:
-    late = (row.first - row.second) / DAY
-    far = f"{number(late)} days" if late >= 2 else f"{number(late * 24)} hours"
+    far = span(row.first - row.second)
     return f"{row.earlier} {_to_the_minute(row.first)} is {far} after {row.later} {_to_the_minute(row.second)}"
 
 

@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from fhirsynth.clinical.chart import Floats, Frame
+from fhirsynth.clinical.chart import Frame
+from fhirsynth.clinical.fields import DAY, MONTH, YEAR
 
 NO_DATE = "no date"
 NO_BIRTH = "no birth date"
@@ -54,7 +55,8 @@ def usable(rows: Frame, unit: str, unchecked: Counter[str]) -> Frame:
         unchecked[f"unit {name} instead of {unit}"] += int(count)
     bound = ~unknown & rows["bound"].to_numpy()
     unchecked[ONLY_BOUND] += int(bound.sum())
-    return rows[~unknown & ~bound]
+    kept: Frame = rows[~unknown & ~bound]
+    return kept
 
 
 def number(value: float) -> str:
@@ -66,3 +68,12 @@ def number(value: float) -> str:
 def day(seconds: float) -> str:
     """The day, as ISO 8601; ``?`` where it is not known."""
     return "?" if np.isnan(seconds) else str(pd.Timestamp(seconds, unit="s").date())
+
+
+def span(seconds: float) -> str:
+    """A length of time, in the unit in which people would say it."""
+    for name, size, least in (("years", YEAR, 2 * YEAR), ("months", MONTH, 181 * DAY), ("days", DAY, 2 * DAY)):
+        if seconds >= least:
+            return f"{number(round(seconds / size, 1))} {name}"
+    hours = round(seconds / 3600, 1)
+    return f"{number(hours)} hour" + "s" * (hours != 1)
