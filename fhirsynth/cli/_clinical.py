@@ -49,9 +49,8 @@ def _show(finding: Finding) -> None:
     from fhirsynth.hapi.problems import printable
 
     level = finding.severity if finding.broken else "holds"
-    click.echo(
-        f"{level:<9}{finding.broken:>8,}{finding.applied:>11,}{_percent(finding.share):>8} {finding.id}: {finding.title}"
-    )
+    figures = f"{level:<9}{finding.broken:>8,}{finding.applied:>11,}{_percent(finding.share):>8}"
+    click.echo(f"{figures} {finding.id}: {finding.title}")
     for example in finding.examples[:1]:
         click.echo(
             f"{INDENT}e.g. {printable(example.resource)} in {printable(example.file)}: {printable(example.words)}"

@@ -82,6 +82,8 @@ def judge_whom(rule: Whom, chart: Chart) -> Verdict:
 def judge_drug(rule: Drug, chart: Chart, catalogue: Catalogue) -> Verdict:
     """Which orders of a drug have no reason, or contradict a state or a value."""
     orders = occurrences(chart, (rule.drug,))
+    if orders.empty:
+        return Verdict(0, orders, str)
     if rule.needs:
         return _without_reason(rule, chart, orders, [catalogue.concepts[name].title for name in rule.needs])
     unchecked: Counter[str] = Counter()

@@ -20,6 +20,8 @@ def judge_range(rule: Range, chart: Chart, analyte: Analyte) -> Verdict:
     """Which values are out of their bounds."""
     unchecked: Counter[str] = Counter()
     rows = usable(chart.measures(rule.of), analyte.unit, unchecked)
+    if rows.empty:
+        return Verdict(0, rows, str, unchecked)
     patient = rows["patient"].to_numpy()
     least, greatest = chart.ages(patient, rows["seconds"].to_numpy())
     female = chart.patients["female"].to_numpy()[patient]

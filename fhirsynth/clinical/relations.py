@@ -28,6 +28,8 @@ def judge_relation(rule: Relation, chart: Chart, analytes: Analytes) -> Verdict:
     """Which values fit no formula, or are beyond a bound that follows from other values."""
     unchecked: Counter[str] = Counter()
     rows = _judged(rule, chart, analytes[rule.of], unchecked)
+    if rows.empty:
+        return Verdict(0, rows, str, unchecked)
     pairs = _with_others(rule, chart, rows, analytes, unchecked)
     values = {name: pairs[name].to_numpy() for name in (*rule.names, rule.of)}
     fits, expected, met = _fits(rule, values)
