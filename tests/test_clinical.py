@@ -512,7 +512,10 @@ def test_tables_of_something_else_are_refused(tmp_path: Path) -> None:
 
     for name in ("patients", "encounters", "conditions", "observations", "medications", "procedures"):
         pd.DataFrame({"patient_id": ["p"]}).to_parquet(tmp_path / f"{name}.parquet")
-    with pytest.raises(UsageError, match="is no table of fhirsynth flatten"):
+    with pytest.raises(UsageError, match="lacks the columns"):
+        check(tmp_path)
+    (tmp_path / "patients.parquet").write_text("patient_id")
+    with pytest.raises(UsageError, match="cannot be read as Parquet"):
         check(tmp_path)
 
 

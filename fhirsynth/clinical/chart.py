@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.dataset as ds
+import pyarrow.parquet as pq
 
 from fhirsynth.clinical.catalogue import Catalogue
 from fhirsynth.clinical.fields import DAY, RESOURCES, TIMES, TableName
@@ -54,6 +54,8 @@ WITHDRAWN: Final = ("entered-in-error", "refuted", "cancelled", "not-done", "dra
 """States of a resource that says nothing of what happened."""
 IMPRECISE: Final = {4: 366 * DAY, 7: 31 * DAY, 10: DAY}
 """How long a date lasts that has so many characters."""
+ROWS: Final = 50_000
+"""Rows of a table that are held as they are read."""
 SECONDS: Final = 1e6
 """Microseconds, in which Arrow counts."""
 
@@ -139,8 +141,8 @@ class Chart:
         return np.where(lasts > DAY, np.maximum(greatest - lasts, 0.0), greatest), greatest
 
     @property
-    def _mine(self) -> ds.Expression | None:
-        return None if self._whole else ds.field("patient_id").isin(self.ids)
+    def _mine(self) -> pa.Array | None:
+        return None if self._whole else self.ids
 
     def _load(self, table: TableName) -> Frame:
         columns = {KEYS[table], "patient_id", "encounter_id", STATUS[table], *CODED[table].values()}
@@ -214,22 +216,28 @@ def patient_ids(tables: Path) -> list[str]:
     return list(dict.fromkeys(one for column in columns for one in column.to_pylist()))
 
 
-def _read(tables: Path, name: str, columns: list[str], wanted: ds.Expression | None) -> pa.Table:
+def _read(tables: Path, name: str, columns: list[str], wanted: pa.Array | None) -> pa.Table:
     return pa.Table.from_batches(_batches(tables, name, columns, wanted))
 
 
-def _batches(tables: Path, name: str, columns: list[str], wanted: ds.Expression | None) -> Iterator[pa.RecordBatch]:
+def _batches(tables: Path, name: str, columns: list[str], wanted: pa.Array | None) -> Iterator[pa.RecordBatch]:
+    """The rows of the patients that are wanted (None: of all), and an empty part, so that there is one."""
     path = tables / f"{name}.parquet"
     if not path.exists():
         raise UsageError(f"{path}: there is no such table; make it with: fhirsynth flatten SRC --out {tables}")
     try:
-        scanner = ds.dataset(path).scanner(columns=columns, filter=wanted, use_threads=False)
-        yield from scanner.to_batches()
-        # An empty one, so that there is one.
-        yield pa.RecordBatch.from_pylist([], schema=scanner.projected_schema)
+        file = pq.ParquetFile(path)
     except pa.ArrowInvalid as error:
-        reason = str(error).split("\n", maxsplit=1)[0]
-        raise UsageError(f"{path}: is no table of fhirsynth flatten ({reason}); make it anew") from error
+        raise UsageError(f"{path}: cannot be read as Parquet; make it anew with: fhirsynth flatten") from error
+    with file:
+        schema = file.schema_arrow
+        absent = [column for column in columns if column not in schema.names]
+        if absent:
+            raise UsageError(f"{path}: lacks the columns {', '.join(absent)}; make it with: fhirsynth flatten")
+        for batch in file.iter_batches(ROWS, columns=columns):
+            batch = batch.select(columns)
+            yield batch if wanted is None else batch.filter(pc.is_in(batch["patient_id"], value_set=wanted))
+        yield pa.RecordBatch.from_pylist([], schema=pa.schema([schema.field(name) for name in columns]))
 
 
 def _as_pandas(kind: pa.DataType) -> Any:

@@ -25,7 +25,7 @@ from synthea_bridge.progress import Progress, silent
 from synthea_bridge.skips import SkipLog
 
 TOGETHER: Final = 500
-"""Patients whose rows are held at a time: some 300 MB for the whole lives that Synthea simulates."""
+"""Patients whose rows are held at a time: some 400 MB for the whole lives that Synthea simulates."""
 EXAMPLES: Final = 3
 """Examples of each rule that are kept."""
 
