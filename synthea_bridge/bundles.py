@@ -25,6 +25,7 @@ OURS: Final = frozenset(
     {
         "manifest.json",
         "skipped.ndjson",
+        "defects.jsonl",
         "schema.json",
         "timeline.json",
         "report.json",

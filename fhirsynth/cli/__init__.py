@@ -16,6 +16,7 @@ COMMANDS = {
     "augment": "Learn from tables and make synthetic patients with a condition.",
     "assemble": "Turn synthetic rows into valid FHIR R4 transaction Bundles.",
     "export": "Write Bundles in the shape that a server wants.",
+    "defects": "List the defects that can be planted, and score a check that looked for them.",
     "load": "POST Bundles to a FHIR server.",
     "validate": "Ask the HL7 validator whether FHIR is valid.",
     "sandbox": "Start a real FHIR server on this machine.",

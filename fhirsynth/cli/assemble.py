@@ -5,12 +5,16 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from fhirsynth.cli._defects import defects_option, plant_into, say
 from fhirsynth.cli._progress import bar
 from fhirsynth.cli._skips import printer, summarize
+
+if TYPE_CHECKING:
+    from fhirsynth.defects import Profile
 
 _FOLDER: Any = click.Path(path_type=Path, file_okay=False)
 
@@ -21,10 +25,18 @@ _FOLDER: Any = click.Path(path_type=Path, file_okay=False)
 @click.option("--run-id", help="Tag and root of all ids.  [default: follows from the rows and the seed]")
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of everything that the rows do not say.")
 @click.option("--workers", type=click.IntRange(1), default=os.cpu_count() or 1, help="Processes.  [default: all cores]")
+@defects_option()
 @click.option("--strict", is_flag=True, help="Stop at the first row that cannot become a patient.")
 @click.option("--out", type=_FOLDER, required=True, help="Folder to write.")
 def command(
-    folder: Path, timeline: Path | None, run_id: str | None, seed: int, workers: int, strict: bool, out: Path
+    folder: Path,
+    timeline: Path | None,
+    run_id: str | None,
+    seed: int,
+    workers: int,
+    profile: Profile | None,
+    strict: bool,
+    out: Path,
 ) -> None:
     """Turn DIR (made by augment) into valid FHIR R4: a transaction Bundle a patient, and one for what they share.
 
@@ -59,11 +71,13 @@ def command(
                 progress=progress,
             )
         read_back(scratch, rows, schema, name, {skip.entry for skip in skips.items})
+        told, planted = plant_into(scratch, profile, seed)
         skips.write(scratch / "skipped.ndjson")
-        write_json(scratch / "manifest.json", {"stage": "bundles", **result.outcome})
+        write_json(scratch / "manifest.json", {"stage": "bundles", **result.outcome, **told})
     click.echo(f"{out}: {result.patients} patients, run {name}")
     for kind, count in result.outcome["resources"].items():
         click.echo(f"{kind:<18} {count:>9,}")
+    say(planted, out)
     if skips.items:
         summarize(skips, out / "skipped.ndjson")
         sys.exit(1)
