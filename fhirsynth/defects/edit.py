@@ -106,14 +106,14 @@ class Document:
     @cached_property
     def seen(self) -> Mapping[str, Sequence[int]]:
         """Numbers of the encounters with a start, by patient, earliest first."""
-        found: dict[str, list[tuple[float, int]]] = {}
+        found: dict[str, list[tuple[float, str, int]]] = {}
         for number, entry in enumerate(self.entries):
             resource = entry["resource"]
             moment = start_of(resource) if resource["resourceType"] == "Encounter" else None
             if moment is not None:
                 patient = self.lookup.id(resource.get("subject")) or ""
-                found.setdefault(patient, []).append((moment, number))
-        return {patient: [number for _, number in sorted(ones)] for patient, ones in found.items()}
+                found.setdefault(patient, []).append((moment, str(resource.get("id")), number))
+        return {patient: [number for _, _, number in sorted(ones)] for patient, ones in found.items()}
 
 
 @dataclass(frozen=True, slots=True)

@@ -90,14 +90,14 @@ def identifier_of_another(site: Site, random: np.random.Generator) -> Change | N
 
 
 def duplicate_patient(site: Site, random: np.random.Generator) -> Copy | None:
-    """Another record of the same person, with a typo in the family name and up to half of the encounters."""
+    """Another record of the same person, with a typo in the family name and half of the encounters."""
     family = look(site.resource, ("name", 0, "family"))
     typed = _typo(family, random) if isinstance(family, str) else None
     if typed is None or "birthDate" not in site.resource:
         return None
-    seen = sorted(site.encounters)
-    some = sorted(int(one) for one in random.choice(seen, -(-len(seen) // 2), replace=False)) if seen else []
-    made = copied(site.document, (site.number, *some), random, alone=True)
+    count = len(site.encounters)
+    some = sorted(random.choice(count, -(-count // 2), replace=False)) if count else []
+    made = copied(site.document, (site.number, *(site.encounters[one] for one in some)), random, alone=True)
     person = made.entries[0]["resource"]
     person["name"][0]["family"] = typed
     for number, _, old in _identifiers(site.resource):
