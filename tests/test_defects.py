@@ -277,7 +277,7 @@ CHECKS: dict[str, Check] = {
     "mojibake": lambda one, _: "Ã" in texts(one),
     "replacement-character": lambda one, _: "\ufffd" in texts(one),
     "escaped-entity": lambda one, _: "&amp;" in texts(one),
-    "control-character": lambda one, _: "\\b" in texts(one),
+    "control-character": lambda one, _: "\\u000b" in texts(one),
     "zero-width-character": lambda one, _: "\u200b" in texts(one),
     "decomposed-text": lambda one, _: unicodedata.normalize("NFC", texts(one)) != texts(one),
     "reversed-period": period_ends_first,

@@ -60,12 +60,12 @@ def deceased_then_seen(site: Site, _random: np.random.Generator) -> Change | Non
 
 
 def swapped_names(site: Site, _random: np.random.Generator) -> Change | None:
-    """Given and family name in each other's place."""
+    """First given and family name in each other's place."""
     name = look(site.resource, ("name", 0))
     given, family = look(name, ("given",)), look(name, ("family",))
-    if not isinstance(family, str) or not isinstance(given, list) or len(given) != 1 or given[0] == family:
+    if not isinstance(family, str) or not isinstance(given, list) or not given or given[0] == family:
         return None
-    return Change(("name", 0), {**name, "family": given[0], "given": [family]})
+    return Change(("name", 0), {**name, "family": given[0], "given": [family, *given[1:]]})
 
 
 def v2_gender(site: Site, _random: np.random.Generator) -> Change | None:

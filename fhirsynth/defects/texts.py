@@ -62,6 +62,6 @@ def _with(text: str, at: int, instead: str) -> str:
 mojibake = spoiled(lambda text, at: _with(text, at, _ACCENTS[text[at]].encode().decode("latin-1")))
 replacement_character = spoiled(lambda text, at: _with(text, at, "\ufffd"))
 escaped_entity = spoiled(lambda text, at: _with(text, at, f"&amp;{_ENTITIES[_ACCENTS[text[at]]]};"))
-control_character = spoiled(lambda text, at: _with(text, at, f"{text[at]}\b"))
+control_character = spoiled(lambda text, at: _with(text, at, f"{text[at]}\v"))
 zero_width_character = spoiled(lambda text, at: _with(text, at, f"{text[at]}\u200b"))
 decomposed_text = spoiled(lambda text, at: _with(text, at, unicodedata.normalize("NFD", _ACCENTS[text[at]])))
