@@ -63,9 +63,10 @@ class Chosen:
 
 @dataclass(slots=True)
 class _Pool:
-    """Proposals of a kind: all below its rate, and the next few."""
+    """Proposals of a kind: all below its rate, and the next few. ``place`` is that of its draw among all kinds'."""
 
     kind: Kind
+    place: int
     rate: float
     spare: int
     sure: list[Proposal] = field(default_factory=list)
@@ -99,8 +100,8 @@ def choose(feed: Feed, profile: Profile, seed: int) -> Chosen:
         is planted for ``at_least`` alone and no two kinds want the same resource.
     """
     pools = {
-        kind.id: _Pool(kind, profile.rate(kind), profile.at_least + SPARE)
-        for kind in kinds().values()
+        kind.id: _Pool(kind, place, profile.rate(kind), profile.at_least + SPARE)
+        for place, kind in enumerate(kinds().values())
         if profile.wants(kind)
     }
     donors = _donors(feed.documents()) if DONATED & set(pools) else []
@@ -141,9 +142,11 @@ def _by_type(pools: Mapping[str, _Pool]) -> dict[str, list[_Pool]]:
 
 
 def _propose(site: Site, by_type: Mapping[str, Sequence[_Pool]], seed: int) -> None:
+    pools = by_type.get(str(site.resource["resourceType"]), ())
     key = f"{site.resource['resourceType']}/{site.id}"
-    for pool in by_type.get(str(site.resource["resourceType"]), ()):
-        draw = derive(seed, "defects", pool.kind.id, key) / 2**63
+    draws = rng(seed, "defects", key).random(len(kinds())) if pools else ()
+    for pool in pools:
+        draw = float(draws[pool.place])
         if pool.wants(draw):
             made = PLANTERS[pool.kind.id](site, rng(seed, "defects", "plant", pool.kind.id, key))
             if made is not None:
