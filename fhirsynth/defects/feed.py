@@ -31,7 +31,7 @@ class Feed(Protocol):
         """Everything that is about patients; resources that patients share are left alone."""
 
     def files(self) -> Mapping[str, str]:
-        """Files with patients, by what tells them apart whatever they are called."""
+        """Files with patients, by what tells them apart whatever they are called; known once documents were read."""
 
     def write(self, changes: Mapping[Slot, Change], additions: Sequence[tuple[Copy, int]]) -> list[tuple[Slot, ...]]:
         """Write all changes; ``additions`` come with a seed for what they need. Returns where each of them is now."""
