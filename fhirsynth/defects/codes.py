@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from fhirsynth.defects.edit import Change, Path, Site, look
+from fhirsynth.defects.edit import Change, Path, Site, concept, look
 from synthea_bridge.tables import LOINC, RXNORM, SNOMED
 
 LOCAL: Final = "http://lab.example.org/codes"
@@ -18,12 +18,6 @@ OIDS: Final = {
 }
 MISTAKEN: Final = {LOINC: SNOMED, SNOMED: LOINC, RXNORM: "http://hl7.org/fhir/sid/ndc"}
 """The system that a code is said to be of instead of its own."""
-_CONCEPTS: Final = ("code", "medicationCodeableConcept", "vaccineCode")
-
-
-def concept(resource: dict[str, Any]) -> Path | None:
-    """The element that says what a resource is about."""
-    return next(((key,) for key in _CONCEPTS if isinstance(resource.get(key), dict)), None)
 
 
 def _coding(site: Site) -> tuple[Path, dict[str, Any]] | None:
@@ -98,22 +92,11 @@ def display_of_another(site: Site, random: np.random.Generator) -> Change | None
     found = _coding(site)
     if path is None or found is None or not found[1].get("display"):
         return None
-    others = sorted(_displays(site, found[1]["system"]) - {found[1]["display"]})
+    there = site.document.displays.get((site.resource["resourceType"], found[1]["system"]), set())
+    others = sorted(there - {found[1]["display"]})
     if not others:
         return None
     display = others[int(random.integers(len(others)))]
     body = look(site.resource, path)
     named = {**body, "coding": [{**found[1], "display": display}, *body["coding"][1:]]}
     return Change(path, named | ({"text": display} if "text" in body else {}))
-
-
-def _displays(site: Site, system: str) -> set[str]:
-    """Displays of codes of ``system`` in resources of the same type."""
-    kind = site.resource["resourceType"]
-    found = set()
-    for entry in site.document.entries:
-        path = concept(entry["resource"]) if entry["resource"]["resourceType"] == kind else None
-        coding = look(entry["resource"], (*path, "coding", 0)) if path else None
-        if isinstance(coding, dict) and coding.get("system") == system and coding.get("display"):
-            found.add(str(coding["display"]))
-    return found

@@ -33,6 +33,7 @@ GONE: Final = _Gone.GONE
 _CHOICES: Final = re.compile(
     r"(value|effective|onset|abatement|deceased|performed|medication|multipleBirth|occurrence)([A-Z]\w*)"
 )
+_CONCEPTS: Final = ("code", "medicationCodeableConcept", "vaccineCode")
 _PRIMITIVES: Final = frozenset({"Boolean", "Code", "Date", "DateTime", "Decimal", "Instant", "Integer", "String"})
 
 
@@ -115,6 +116,18 @@ class Document:
                 found.setdefault(patient, []).append((moment, str(resource.get("id")), number))
         return {patient: [number for _, _, number in sorted(ones)] for patient, ones in found.items()}
 
+    @cached_property
+    def displays(self) -> Mapping[tuple[str, str], set[str]]:
+        """What codes are called, by type of the resource and system."""
+        found: dict[tuple[str, str], set[str]] = {}
+        for entry in self.entries:
+            path = concept(entry["resource"])
+            coding = look(entry["resource"], (*path, "coding", 0)) if path else None
+            if isinstance(coding, dict) and coding.get("display"):
+                place = (entry["resource"]["resourceType"], str(coding.get("system")))
+                found.setdefault(place, set()).add(str(coding["display"]))
+        return found
+
 
 @dataclass(frozen=True, slots=True)
 class Donor:
@@ -171,6 +184,11 @@ def start_of(encounter: Resource) -> float | None:
     text = look(encounter, ("period", "start"))
     moment = instant_of(text) if isinstance(text, str) else None
     return None if moment is None else moment.timestamp()
+
+
+def concept(resource: Resource) -> Path | None:
+    """The element that says what a resource is about."""
+    return next(((key,) for key in _CONCEPTS if isinstance(resource.get(key), dict)), None)
 
 
 def look(resource: Any, path: Path) -> Any:

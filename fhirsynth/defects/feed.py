@@ -79,7 +79,9 @@ class Bundles:
             if copy.alone:
                 places.append(self._new(copy, source, seed))
                 continue
-            first = sizes.setdefault(source, len(self._read(source)["entry"]))
+            if source not in sizes:
+                sizes[source] = len(self._read(source)["entry"])
+            first = sizes[source]
             sizes[source] += len(copy.entries)
             more.setdefault(source, []).extend(copy.entries)
             places.append(tuple((source, first + number) for number in range(len(copy.entries))))

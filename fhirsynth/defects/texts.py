@@ -8,8 +8,7 @@ from typing import Final
 
 import numpy as np
 
-from fhirsynth.defects.codes import concept
-from fhirsynth.defects.edit import Change, Path, Planter, Site, look
+from fhirsynth.defects.edit import Change, Path, Planter, Site, concept, look
 
 _ACCENTS: Final = {"a": "ä", "e": "é", "o": "ö", "u": "ü", "i": "í"}
 _ENTITIES: Final = {"ä": "auml", "é": "eacute", "ö": "ouml", "ü": "uuml", "í": "iacute"}
