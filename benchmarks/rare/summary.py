@@ -220,7 +220,9 @@ def _grouped(
 
 def _taught(found: Sequence[Mapping[str, Any]], condition: str, n: int, variant: str, mode: str) -> Taught:
     figures = [one[mode] for one in found if "ratio" in one.get(mode, {})]
-    means = {name: _mean([one[name] for one in figures]) for name in ("auroc", "ap", "auroc_real", "ap_real", "ratio")}
+    means = {
+        name: average([one[name] for one in figures]) for name in ("auroc", "ap", "auroc_real", "ap_real", "ratio")
+    }
     low = min((one["low"] for one in figures), default=None)
     return Taught(condition, n, variant, mode, len(figures), len(found), low=low, **means)
 
@@ -234,9 +236,9 @@ def _attacked(found: Sequence[Mapping[str, Any]], condition: str, n: int, varian
             n,
             variant,
             cohort,
-            _mean([one["auc"] for one in known]),
+            average([one["auc"] for one in known]),
             max((one["high"] for one in known), default=None),
-            _mean([one["copied"] for one in known if one["copied"] is not None]),
+            average([one["copied"] for one in known if one["copied"] is not None]),
             tuple(one["verdict"] for one in figures),
         )
 
@@ -245,12 +247,12 @@ def _helped(results: Results, plan: Plan) -> Iterator[Helped]:
     for (condition, n, _), found in _grouped(results, plan, [UPLIFT]):
         ceiling = _arm_of(found, "oracle")
         grants = len(ceiling) == len(found) and all(one["gain"][1] > 0 for one in ceiling)
-        whole = _mean([one["gain"][0] for one in ceiling])
+        whole = average([one["gain"][0] for one in ceiling])
         for arm in _arms(found):
             figures = _arm_of(found, arm)
             alone = [one["arms"]["none"] for one in found if arm in one["arms"]]
             gains = [one["gain"] for one in figures if one["gain"]]
-            gain = _mean([one[0] for one in gains])
+            gain = average([one[0] for one in gains])
             yield Helped(
                 condition,
                 n,
@@ -259,7 +261,9 @@ def _helped(results: Results, plan: Plan) -> Iterator[Helped]:
                 float(np.mean([one["ap"][0] for one in figures])),
                 float(np.mean([one["auroc"][0] for one in figures])),
                 gain,
-                _mean([a["auroc"][0] - b["auroc"][0] for a, b in zip(figures, alone, strict=True)]) if gains else None,
+                average([a["auroc"][0] - b["auroc"][0] for a, b in zip(figures, alone, strict=True)])
+                if gains
+                else None,
                 min((one[1] for one in gains), default=None),
                 max((one[2] for one in gains), default=None),
                 sum(one[1] > 0 for one in gains),
@@ -290,7 +294,7 @@ def _beyond(results: Results, plan: Plan) -> Iterator[Beyond]:
         changes = [curve[RULE[1]] - curve[RULE[0]] for curve in whole]
         common = sorted(set.intersection(*(set(curve) for curve in curves)) - {0.0})
         best = max(common, key=lambda ratio: float(np.mean([curve[ratio] for curve in curves])))
-        yield Beyond(arm, chosen, best, _mean(changes), sum(one > 0 for one in changes), len(changes))
+        yield Beyond(arm, chosen, best, average(changes), sum(one > 0 for one in changes), len(changes))
 
 
 def _switch(results: Results, plan: Plan, name: str) -> Switch:
@@ -322,7 +326,8 @@ def _arm_of(found: Sequence[Mapping[str, Any]], arm: str) -> list[Mapping[str, A
     return [one["arms"][arm] for one in found if arm in one["arms"]]
 
 
-def _mean(values: Sequence[float]) -> float | None:
+def average(values: Sequence[float]) -> float | None:
+    """The mean; None of nothing."""
     return float(np.mean(values)) if values else None
 
 

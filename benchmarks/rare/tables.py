@@ -9,7 +9,7 @@ from typing import Final
 
 from benchmarks.rare.pictures import tstr_picture, uplift_picture
 from benchmarks.rare.plan import FACTOR, TITLES
-from benchmarks.rare.summary import MODES, REFERENCES, Attacked, Beyond, Helped, Summary, Switch, Taught
+from benchmarks.rare.summary import MODES, REFERENCES, Attacked, Beyond, Helped, Summary, Switch, Taught, average
 from benchmarks.rare.words import KEPT, caught, figure, outcome, share, signed
 from fhirsynth.trilemma.page.words import listed
 from fhirsynth.trilemma.uplift.arms import RATIOS
@@ -109,10 +109,10 @@ def _decision(summary: Summary) -> str:
         rows.append(
             [
                 summary.titles[name],
-                *(figure(_mean(whole[n])) for n in sizes),
+                *(figure(average(whole[n])) for n in sizes),
                 f"{kept} of {len(beside)}",
                 NONE if mean is None else f"{figure(mean)}, {failed} of {judged}",
-                *(signed(_mean(gains[n])) for n in sizes),
+                *(signed(average(gains[n])) for n in sizes),
             ]
         )
     head = ["", *(f"{n} cases" for n in sizes), f"≥ {share(KEPT)} kept", "attack, FAIL", *(f"+ {n}" for n in sizes)]
@@ -127,10 +127,6 @@ def _decision(summary: Summary) -> str:
 
 def _of(summary: Summary, variant: str, mode: str) -> list[Taught]:
     return [one for one in summary.taught if (one.variant, one.mode) == (variant, mode)]
-
-
-def _mean(values: Sequence[float]) -> float | None:
-    return sum(values) / len(values) if values else None
 
 
 # ---------------------------------------------------------------- trained on synthetic

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import orjson
+
 from fhirsynth.assemble.identity import RECORD, resource_id
 
 
@@ -33,3 +35,8 @@ def transaction(run_id: str, name: str, resources: Sequence[dict[str, Any]]) -> 
             for resource in resources
         ],
     }
+
+
+def to_json(bundle: dict[str, Any]) -> bytes:
+    """A Bundle as it is written to disk."""
+    return orjson.dumps(bundle, option=orjson.OPT_INDENT_2) + b"\n"

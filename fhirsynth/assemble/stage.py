@@ -10,10 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-import orjson
 import pandas as pd
 
-from fhirsynth.assemble.bundle import transaction
+from fhirsynth.assemble.bundle import to_json, transaction
 from fhirsynth.assemble.conform import check
 from fhirsynth.assemble.life import live
 from fhirsynth.assemble.resources import Writer
@@ -112,7 +111,7 @@ def assemble(
     result = AssembleResult(run_id, skips=skips if skips is not None else SkipLog(strict=True))
     shared = Shared(run_id).resources()
     (out / TRANSACTIONS).mkdir(parents=True, exist_ok=True)
-    (out / SHARED).write_bytes(_bytes(transaction(run_id, "shared", shared)))
+    (out / SHARED).write_bytes(to_json(transaction(run_id, "shared", shared)))
     result.resources.update(check(one, "shared") for one in shared)
     for number, (patient, body, counts, problem) in enumerate(_made(rows, schema, timeline, run_id, seed, workers), 1):
         if body is None:
@@ -188,8 +187,4 @@ def _one(task: _Task, row: dict[str, Any]) -> Made:
     writer = Writer(life, task.schema, task.timeline, Shared(task.run_id), task.run_id, random)
     resources = list(writer.resources())
     counts = Counter(check(one, patient) for one in resources)
-    return patient, _bytes(transaction(task.run_id, patient, resources)), dict(counts), ""
-
-
-def _bytes(bundle: dict[str, Any]) -> bytes:
-    return orjson.dumps(bundle, option=orjson.OPT_INDENT_2) + b"\n"
+    return patient, to_json(transaction(task.run_id, patient, resources)), dict(counts), ""

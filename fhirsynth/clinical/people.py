@@ -12,7 +12,7 @@ from fhirsynth.clinical.catalogue import Catalogue
 from fhirsynth.clinical.chart import Chart, Flags, Floats, Frame
 from fhirsynth.clinical.fields import TIMES, TableName
 from fhirsynth.clinical.kinds import Analyte, Drug, Whom
-from fhirsynth.clinical.relations import _keys as keys_of
+from fhirsynth.clinical.relations import keys_of
 from fhirsynth.clinical.verdict import NO_BIRTH, NO_DATE, NO_SEX, Verdict, day, number, span, usable
 
 

@@ -77,7 +77,7 @@ def _judged(rule: Relation, chart: Chart, analyte: Analyte, unchecked: Counter[s
 def _with_others(rule: Relation, chart: Chart, rows: Frame, analytes: Analytes, unchecked: Counter[str]) -> Frame:
     """The judged rows with each combination of the other values; rows to which there are none are counted."""
     pairs: Frame = rows.assign(row=np.arange(len(rows)))
-    keys = _keys(rows["patient"], rows["seconds"])
+    keys = keys_of(rows["patient"], rows["seconds"])
     absent: dict[str, Flags] = {}
     for name in rule.inputs:
         others = usable(chart.measures(name), analytes[name].unit, Counter())
@@ -110,14 +110,14 @@ def _when(rule: Relation) -> str:
     return " at that moment" if rule.within == 0 else f" within {span(rule.within)}"
 
 
-def _keys(patient: pd.Series[Any], seconds: pd.Series[Any]) -> Keys:
+def keys_of(patient: pd.Series[Any], seconds: pd.Series[Any]) -> Keys:
     """One number for patient and moment, in the order of both."""
     return np.asarray(patient.to_numpy() * SPAN + seconds.to_numpy().astype(np.int64), dtype=np.int64)
 
 
 def _nearest(keys: Keys, others: Frame, within: float) -> Frame:
     """For each judged row the different values at the nearest moment that has any, at most ``within`` away."""
-    key = _keys(others["patient"], others["seconds"])
+    key = keys_of(others["patient"], others["seconds"])
     table = Frame({"key": key, "value": others["value"].to_numpy()}).drop_duplicates()
     table = table[table.groupby("key").cumcount() < SAME_MOMENT]
     moments = np.unique(table["key"].to_numpy())
@@ -135,7 +135,7 @@ def _nearest(keys: Keys, others: Frame, within: float) -> Frame:
 
 def _mean_before(keys: Keys, others: Frame, rule: Relation) -> Floats:
     """The mean of the values up to each judged row, and no longer before than the rule says."""
-    key = _keys(others["patient"], others["seconds"])
+    key = keys_of(others["patient"], others["seconds"])
     order = np.argsort(key, kind="stable")
     sums = np.concatenate([[0.0], np.cumsum(others["value"].to_numpy()[order])])
     first = np.searchsorted(key[order], keys - np.int64(rule.within), side="left")

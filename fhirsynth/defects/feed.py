@@ -10,6 +10,7 @@ from typing import Any, Final, Protocol
 import numpy as np
 import orjson
 
+from fhirsynth.assemble.bundle import to_json
 from fhirsynth.defects.copies import new_id
 from fhirsynth.defects.edit import Change, Copy, Document, Resource, Slot, put
 from synthea_bridge.bundles import OURS
@@ -90,7 +91,7 @@ class Bundles:
             for number, change in ones:
                 put(bundle["entry"][number]["resource"], change.path, change.after)
             bundle["entry"] += more.get(name, [])
-            (self.folder / name).write_bytes(dump(bundle))
+            (self.folder / name).write_bytes(to_json(bundle))
         return places
 
     def _read(self, name: str) -> dict[str, Any]:
@@ -106,7 +107,7 @@ class Bundles:
         numbers = [path.stem for path in place.glob(f"*{BUNDLE}") if path.stem.isdigit()]
         last = max(numbers, key=int, default="000000")
         path = place / f"{int(last) + 1:0{len(last)}d}{BUNDLE}"
-        path.write_bytes(dump({**head, "entry": list(copy.entries)}))
+        path.write_bytes(to_json({**head, "entry": list(copy.entries)}))
         name = path.relative_to(self.folder).as_posix()
         return tuple((name, number) for number in range(len(copy.entries)))
 
@@ -192,11 +193,6 @@ def _by_file(changes: Mapping[Slot, Change], more: Iterable[str]) -> dict[str, l
     for (name, number), change in changes.items():
         found.setdefault(name, []).append((number, change))
     return dict(sorted(found.items()))
-
-
-def dump(bundle: dict[str, Any]) -> bytes:
-    """A Bundle as :mod:`fhirsynth.publish` writes it."""
-    return orjson.dumps(bundle, option=orjson.OPT_INDENT_2) + b"\n"
 
 
 def dump_line(resource: Resource) -> bytes:

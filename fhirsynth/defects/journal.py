@@ -9,8 +9,9 @@ from typing import Any, Final
 
 import orjson
 
+from fhirsynth.assemble.bundle import to_json
 from fhirsynth.defects.edit import GONE, path_of, put
-from fhirsynth.defects.feed import dump, dump_line
+from fhirsynth.defects.feed import dump_line
 from fhirsynth.errors import UsageError
 from synthea_bridge.files import atomic_file
 
@@ -172,7 +173,7 @@ def _restore_file(path: Path, name: str, defects: Sequence[Defect]) -> None:
     if not left and not lined:
         path.unlink()
     else:
-        path.write_bytes(b"".join(left) if lined else dump({**bundle, "entry": left}))
+        path.write_bytes(b"".join(left) if lined else to_json({**bundle, "entry": left}))
 
 
 def _places(defect: Defect) -> list[tuple[str, int]]:

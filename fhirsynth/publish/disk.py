@@ -10,6 +10,7 @@ from typing import Any, BinaryIO
 
 import orjson
 
+from fhirsynth.assemble.bundle import to_json
 from fhirsynth.errors import PublishError
 from fhirsynth.publish.shape import Format, Shaper, is_shared
 from synthea_bridge.bundles import Document, Reader
@@ -104,6 +105,6 @@ def _write(document: Document, shaper: Shaper, files: _Files, result: ExportResu
         else:
             result.bundles += 1
             name = f"{result.bundles:06d}.json"
-        body = orjson.dumps(shaper.bundle(document, result.form), option=orjson.OPT_INDENT_2) + b"\n"
+        body = to_json(shaper.bundle(document, result.form))
         (files.folder / name).write_bytes(body)
     result.resources.update(kinds)
