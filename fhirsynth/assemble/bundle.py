@@ -11,7 +11,7 @@ from fhirsynth.assemble.identity import RECORD, resource_id
 
 
 def transaction(run_id: str, name: str, resources: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """A transaction Bundle: a conditional create (``ifNoneExist``) of each resource.
+    """A transaction Bundle: a conditional create (``ifNoneExist``) of each resource, by its first identifier.
 
     Parameters
     ----------
@@ -22,21 +22,23 @@ def transaction(run_id: str, name: str, resources: Sequence[dict[str, Any]]) -> 
         "resourceType": "Bundle",
         "id": resource_id(run_id, "Bundle", name),
         "type": "transaction",
-        "entry": [
-            {
-                "fullUrl": f"urn:uuid:{resource['id']}",
-                "resource": resource,
-                "request": {
-                    "method": "POST",
-                    "url": resource["resourceType"],
-                    "ifNoneExist": f"identifier={RECORD}|{resource['id']}",
-                },
-            }
-            for resource in resources
-        ],
+        "entry": [_entry(resource, resource["identifier"][0]) for resource in resources],
+    }
+
+
+def _entry(resource: dict[str, Any], record: dict[str, str]) -> dict[str, Any]:
+    uuid = record["value"] if record["system"] == RECORD else resource["id"]
+    return {
+        "fullUrl": f"urn:uuid:{uuid}",
+        "resource": resource,
+        "request": {
+            "method": "POST",
+            "url": resource["resourceType"],
+            "ifNoneExist": f"identifier={record['system']}|{record['value']}",
+        },
     }
 
 
 def to_json(bundle: dict[str, Any]) -> bytes:
-    """A Bundle as it is written to disk."""
+    """The bytes of a Bundle as they are written."""
     return orjson.dumps(bundle, option=orjson.OPT_INDENT_2) + b"\n"

@@ -54,6 +54,9 @@ class Person:
     state: str | None = None
     postal_code: str | None = None
     country: str | None = None
+    email: str | None = None
+    record_number: str | None = None
+    ssn: str | None = None
 
 
 @dataclass(slots=True)

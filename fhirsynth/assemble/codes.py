@@ -25,7 +25,66 @@ CLASSES: Final = {
     "SS": "short stay",
     "VR": "virtual",
 }
-CATEGORIES: Final = {"vital-signs": "Vital Signs", "laboratory": "Laboratory", "survey": "Survey"}
+CATEGORIES: Final = {
+    "vital-signs": "Vital Signs",
+    "laboratory": "Laboratory",
+    "survey": "Survey",
+    "social-history": "Social History",
+    "exam": "Exam",
+    "procedure": "Procedure",
+    "imaging": "Imaging",
+    "therapy": "Therapy",
+    "activity": "Activity",
+}
+CLINICAL: Final = {
+    "active": "Active",
+    "recurrence": "Recurrence",
+    "relapse": "Relapse",
+    "inactive": "Inactive",
+    "remission": "Remission",
+    "resolved": "Resolved",
+}
+VERIFICATION: Final = {
+    "unconfirmed": "Unconfirmed",
+    "provisional": "Provisional",
+    "differential": "Differential",
+    "confirmed": "Confirmed",
+    "refuted": "Refuted",
+    "entered-in-error": "Entered in Error",
+}
+CONDITION_CATEGORIES: Final = {
+    "encounter-diagnosis": "Encounter Diagnosis",
+    "problem-list-item": "Problem List Item",
+}
+MARITAL: Final = {
+    "A": "Annulled",
+    "C": "Common Law",
+    "D": "Divorced",
+    "I": "Interlocutory",
+    "L": "Legally Separated",
+    "M": "Married",
+    "P": "Polygamous",
+    "S": "Never Married",
+    "T": "Domestic partner",
+    "U": "unmarried",
+    "W": "Widowed",
+}
+DISCHARGES: Final = {
+    "home": "Home",
+    "alt-home": "Alternative home",
+    "other-hcf": "Other healthcare facility",
+    "hosp": "Hospice",
+    "long": "Long-term care",
+    "aadvice": "Left against advice",
+    "exp": "Expired",
+    "psy": "Psychiatric hospital",
+    "rehab": "Rehabilitation",
+    "snf": "Skilled nursing facility",
+    "oth": "Other",
+}
+NUBC_DISCHARGE: Final = "https://www.nubc.org/CodeSystem/PatDischargeStatus"
+ABSENT: Final = "http://hl7.org/fhir/StructureDefinition/data-absent-reason"
+"""Extension in place of an element that must be there and that the table does not have."""
 RACES: Final = {
     "white": ("2106-3", "White"),
     "black": ("2054-5", "Black or African American"),
@@ -42,18 +101,45 @@ PULSE_OXIMETRY: Final = (
     ("59408-5", "Oxygen saturation in Arterial blood by Pulse oximetry"),
 )
 """US Core wants both codes on an oxygen saturation."""
-_OF_CODE: Final = {
-    BLOOD_PRESSURE: "us-core-blood-pressure",
-    "8867-4": "us-core-heart-rate",
-    "2708-6": "us-core-pulse-oximetry",
-    "59408-5": "us-core-pulse-oximetry",
+_LENGTH: Final = frozenset({"cm", "[in_i]"})
+_VITAL: Final = {
+    "8867-4": ("us-core-heart-rate", frozenset({"/min"})),
+    "9279-1": ("us-core-respiratory-rate", frozenset({"/min"})),
+    "2708-6": ("us-core-pulse-oximetry", frozenset({"%"})),
+    "59408-5": ("us-core-pulse-oximetry", frozenset({"%"})),
+    "8310-5": ("us-core-body-temperature", frozenset({"Cel", "[degF]"})),
+    "8302-2": ("us-core-body-height", _LENGTH),
+    "9843-4": ("us-core-head-circumference", _LENGTH),
+    "29463-7": ("us-core-body-weight", frozenset({"g", "kg", "[lb_av]"})),
+    "39156-5": ("us-core-bmi", frozenset({"kg/m2"})),
 }
-_OF_CATEGORY: Final = {"vital-signs": "us-core-vital-signs", "laboratory": "us-core-observation-lab"}
+"""Profile of a vital sign by its code, and the units that the profile allows."""
+SMOKING: Final = "72166-2"
+_OF_CATEGORY: Final = {
+    "vital-signs": "us-core-vital-signs",
+    "laboratory": "us-core-observation-lab",
+    "survey": "us-core-observation-survey",
+    "social-history": "us-core-observation-social-history",
+}
 
 
-def profile_of(code: str, category: str) -> str | None:
-    """The US Core profile of an Observation, if there is one."""
-    return _OF_CODE.get(code) or _OF_CATEGORY.get(category)
+def profile_of(code: str, category: str, unit: str | None = None, kind: str = "quantity") -> str | None:
+    """The US Core profile of an Observation, if there is one.
+
+    Parameters
+    ----------
+    unit
+        Of its value; a profile that does not allow it is not claimed. None: not asked about.
+    kind
+        Of its value, in FHIR's words, as ``quantity`` or ``code``.
+    """
+    if code == BLOOD_PRESSURE:
+        return "us-core-blood-pressure"
+    if code in _VITAL and kind == "quantity" and (unit is None or unit in _VITAL[code][1]):
+        return _VITAL[code][0]
+    if code == SMOKING and category == "social-history" and kind == "code":
+        return "us-core-smokingstatus"
+    return _OF_CATEGORY.get(category)
 
 
 def coding(system: str, code: str, display: str) -> dict[str, str]:
@@ -66,14 +152,17 @@ def concept(system: str, code: str, display: str) -> dict[str, Any]:
     return {"coding": [coding(system, code, display)], "text": display}
 
 
-def meta(run_id: str, profile: str | None) -> dict[str, Any]:
-    """What every resource says of itself: profile, test data, run, and that a generator made it."""
-    system, code, display = TEST_DATA
-    found: dict[str, Any] = {
-        "security": [coding(system, code, display)],
-        "tag": [
-            {"system": RUN_TAG, "code": run_id},
-            {"system": ORIGIN_TAG, "code": "augmented"},
-        ],
-    }
-    return found if profile is None else {"profile": [US_CORE + profile], **found}
+def meta(run_id: str | None, profile: str | None, origin: str | None = "augmented") -> dict[str, Any]:
+    """What every resource says of itself: profile, that it is test data, run and origin; empty where it says nothing.
+
+    Parameters
+    ----------
+    origin
+        ``augmented`` or ``simulated``; None: nobody knows, so it is not called test data either.
+    """
+    found: dict[str, Any] = {} if profile is None else {"profile": [US_CORE + profile]}
+    if origin is not None:
+        found["security"] = [coding(*TEST_DATA)]
+    said = ((RUN_TAG, run_id), (ORIGIN_TAG, origin))
+    tags = [{"system": system, "code": code} for system, code in said if code is not None]
+    return {**found, "tag": tags} if tags else found
