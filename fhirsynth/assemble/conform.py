@@ -29,15 +29,20 @@ def check(resource: Mapping[str, Any], patient: str) -> str:
         With the patient, the resource and the first thing that is wrong.
     """
     kind = str(resource["resourceType"])
+    wrong = problem(resource)
+    if wrong is not None:
+        raise AssembleError(f"{patient}, {kind}/{resource['id']}: {wrong}; please report this")
+    return kind
+
+
+def problem(resource: Mapping[str, Any]) -> str | None:
+    """The first thing for which a resource is not valid R4, by the model of its type; None when it is valid."""
     try:
-        _model(kind).model_validate(resource)
+        _model(str(resource["resourceType"])).model_validate(resource)
     except ValidationError as error:
         first = error.errors()[0]
-        place = ".".join(map(str, first["loc"]))
-        raise AssembleError(
-            f"{patient}, {kind}/{resource['id']}: is not valid R4 ({place}: {first['msg']}); please report this"
-        ) from error
-    return kind
+        return f"is not valid R4 ({'.'.join(map(str, first['loc']))}: {first['msg']})"
+    return None
 
 
 def check_round_trip(reread: pd.DataFrame, rows: pd.DataFrame, schema: FeatureSchema, names: Mapping[str, str]) -> None:
