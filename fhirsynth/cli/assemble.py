@@ -1,83 +1,100 @@
-"""``fhirsynth assemble``: synthetic rows → transaction Bundles."""
+"""``fhirsynth assemble``: synthetic rows, or anybody's tables → transaction Bundles."""
 
 from __future__ import annotations
 
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from fhirsynth.cli._defects import defects_option, plant_into, say
 from fhirsynth.cli._progress import bar
 from fhirsynth.cli._skips import printer, summarize
 
 if TYPE_CHECKING:
-    from fhirsynth.defects import Profile
+    from fhirsynth.assemble import AssembleResult
+    from synthea_bridge.skips import SkipLog
 
 _FOLDER: Any = click.Path(path_type=Path, file_okay=False)
+ROWS: Final = "synthetic.parquet"
+TABLES: Final = "patients.parquet"
 
 
 @click.command()
 @click.argument("folder", metavar="DIR", type=_FOLDER)
 @click.option("--timeline", type=click.Path(path_type=Path, dir_okay=False), help="[default: DIR/timeline.json]")
-@click.option("--run-id", help="Tag and root of all ids.  [default: follows from the rows and the seed]")
-@click.option("--seed", type=int, default=0, show_default=True, help="Seed of everything that the rows do not say.")
+@click.option("--run-id", help="Tag of every resource; for rows also the root of all ids.  [default: follows from DIR]")
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed of everything that rows do not say.")
 @click.option("--workers", type=click.IntRange(1), default=os.cpu_count() or 1, help="Processes.  [default: all cores]")
-@defects_option()
-@click.option("--strict", is_flag=True, help="Stop at the first row that cannot become a patient.")
+@click.option("--strict", is_flag=True, help="Stop at the first row that cannot become a patient, or a resource.")
 @click.option("--out", type=_FOLDER, required=True, help="Folder to write.")
 def command(
-    folder: Path,
-    timeline: Path | None,
-    run_id: str | None,
-    seed: int,
-    workers: int,
-    profile: Profile | None,
-    strict: bool,
-    out: Path,
+    folder: Path, timeline: Path | None, run_id: str | None, seed: int, workers: int, strict: bool, out: Path
 ) -> None:
-    """Turn DIR (made by augment) into valid FHIR R4: a transaction Bundle a patient, and one for what they share.
+    """Turn DIR into valid FHIR R4: a transaction Bundle a patient, and one for what they share.
 
-    What the emitted Bundles say is read back and compared with the rows.
+    DIR was made by augment, and its synthetic rows become patients with a life; what the Bundles say is read back and
+    compared with the rows. Or DIR was made by flatten, and its tables become the Bundles that they were read from.
 
     \b
     Example:
       fhirsynth assemble synthetic --out bundles
+      fhirsynth assemble tables --out bundles
     """
-    from fhirsynth.assemble import Timeline, assemble
-    from fhirsynth.assemble.inputs import own_run_id, read_back, read_rows
-    from fhirsynth.schema import FeatureSchema
+    from fhirsynth.errors import UsageError
     from synthea_bridge.files import atomic_folder, write_json
     from synthea_bridge.skips import SkipLog
 
-    schema = FeatureSchema.load(folder / "schema.json")
-    lives = Timeline.load(timeline or folder / "timeline.json")
-    rows = read_rows(folder / "synthetic.parquet", schema)
-    name = run_id or own_run_id(rows, schema, lives, seed)
+    tables = not (folder / ROWS).exists() and (folder / TABLES).exists()
+    if tables and timeline is not None:
+        raise UsageError(f"{folder}: holds tables, which say when everything was; leave out --timeline")
+    if not tables and not (folder / ROWS).exists():
+        raise UsageError(f"{folder}: holds neither {ROWS} nor {TABLES}; make it with: fhirsynth augment, or flatten")
     skips = SkipLog(strict, printer())
     with atomic_folder(out) as scratch:
-        with bar("assemble") as progress:
-            result = assemble(
-                rows,
-                schema,
-                lives,
-                run_id=name,
-                seed=seed,
-                out=scratch,
-                workers=workers,
-                skips=skips,
-                progress=progress,
-            )
-        read_back(scratch, rows, schema, name, {skip.entry for skip in skips.items})
-        told, planted = plant_into(scratch, profile, seed)
+        if tables:
+            result = _tables(folder, run_id, workers, skips, scratch)
+        else:
+            result = _rows(folder, timeline, run_id, seed, workers, skips, scratch)
         skips.write(scratch / "skipped.ndjson")
-        write_json(scratch / "manifest.json", {"stage": "bundles", **result.outcome, **told})
-    click.echo(f"{out}: {result.patients} patients, run {name}")
-    for kind, count in result.outcome["resources"].items():
+        write_json(scratch / "manifest.json", {"stage": "bundles", **result.outcome})
+    _report(result, out)
+
+
+def _rows(
+    folder: Path, timeline: Path | None, run_id: str | None, seed: int, workers: int, skips: SkipLog, out: Path
+) -> AssembleResult:
+    from fhirsynth.assemble import Timeline, assemble
+    from fhirsynth.assemble.inputs import own_run_id, read_back, read_rows
+    from fhirsynth.schema import FeatureSchema
+
+    schema = FeatureSchema.load(folder / "schema.json")
+    lives = Timeline.load(timeline or folder / "timeline.json")
+    rows = read_rows(folder / ROWS, schema)
+    name = run_id or own_run_id(rows, schema, lives, seed)
+    with bar("assemble") as progress:
+        result = assemble(
+            rows, schema, lives, run_id=name, seed=seed, out=out, workers=workers, skips=skips, progress=progress
+        )
+    read_back(out, rows, schema, name, {skip.entry for skip in skips.items})
+    return result
+
+
+def _tables(folder: Path, run_id: str | None, workers: int, skips: SkipLog, out: Path) -> AssembleResult:
+    from fhirsynth.assemble.rewrite import rewrite
+
+    with bar("assemble") as progress:
+        return rewrite(folder, out=out, run_id=run_id, workers=workers, skips=skips, progress=progress)
+
+
+def _report(result: AssembleResult, out: Path) -> None:
+    outcome = result.outcome
+    click.echo(f"{out}: {result.patients} patients, run {result.run_id}")
+    for kind, count in outcome["resources"].items():
         click.echo(f"{kind:<18} {count:>9,}")
-    say(planted, out)
-    if skips.items:
-        summarize(skips, out / "skipped.ndjson")
+    for element, count in outcome.get("left_out", {}).items():
+        click.echo(f"left out: {count:,} × {element}, which refers to nothing in the tables", err=True)
+    if result.skips.items:
+        summarize(result.skips, out / "skipped.ndjson")
         sys.exit(1)
