@@ -4,20 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache
-from typing import Any
+from typing import Any, Final
 
+import orjson
 import pandas as pd
 from pydantic import ValidationError
 
 from fhirsynth.errors import AssembleError
 from fhirsynth.schema import FeatureSchema
 
+REMEMBERED: Final = 50_000
+"""Elements that are remembered as valid, some 50 MB; a formulary, a code list and a patient's encounters are fewer."""
+_UNIQUE: Final = frozenset({"identifier", "component"})
+_Missing = list[tuple[tuple[str, str, bytes], str]]
+_valid: dict[tuple[str, str, bytes], Any] = {}
+"""Elements that have been found valid, as the model that they became, by type, name and JSON."""
+
 
 @cache
-def _model(kind: str) -> Any:
+def _model(kind: str) -> tuple[Any, dict[str, str]]:
+    """The R4B model of a type, and its attributes by the names of elements."""
     from fhir.resources.R4B import get_fhir_model_class
 
-    return get_fhir_model_class(kind)
+    model = get_fhir_model_class(kind)
+    return model, {field.alias or name: name for name, field in model.model_fields.items()}
 
 
 def check(resource: Mapping[str, Any], patient: str) -> str:
@@ -37,12 +47,45 @@ def check(resource: Mapping[str, Any], patient: str) -> str:
 
 def problem(resource: Mapping[str, Any]) -> str | None:
     """The first thing for which a resource is not valid R4, by the model of its type; None when it is valid."""
+    kind, parts = str(resource["resourceType"]), resource.get("component", ())
+    model, _ = _model(kind)
+    filled, missing = _filled(kind, resource)
+    inner = [_filled("ObservationComponent", part) for part in parts]
+    if inner:
+        filled["component"] = [part for part, _ in inner]
     try:
-        _model(str(resource["resourceType"])).model_validate(resource)
+        made = model.model_validate(filled)
     except ValidationError as error:
         first = error.errors()[0]
         return f"is not valid R4 ({'.'.join(map(str, first['loc']))}: {first['msg']})"
+    _remember(made, missing)
+    for one, (_, lacking) in zip(made.component if inner else (), inner, strict=True):
+        _remember(one, lacking)
     return None
+
+
+def _filled(kind: str, element: Mapping[str, Any]) -> tuple[dict[str, Any], _Missing]:
+    """The element, with models in place of those of its parts that were valid before, and the parts that were not met.
+
+    Most of what resources say (codes, categories, units) they all say alike, and a model is not validated twice.
+    """
+    filled, missing = dict(element), []
+    for name, part in element.items():
+        if isinstance(part, dict | list) and name not in _UNIQUE:
+            key = (kind, name, orjson.dumps(part))
+            known = _valid.get(key)
+            if known is None:
+                missing.append((key, name))
+            else:
+                filled[name] = known
+    return filled, missing
+
+
+def _remember(made: Any, missing: _Missing) -> None:
+    if len(_valid) + len(missing) > REMEMBERED:
+        _valid.clear()
+    for key, name in missing:
+        _valid[key] = getattr(made, _model(key[0])[1][name])
 
 
 def check_round_trip(reread: pd.DataFrame, rows: pd.DataFrame, schema: FeatureSchema, names: Mapping[str, str]) -> None:
