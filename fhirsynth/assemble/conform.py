@@ -47,10 +47,11 @@ def check(resource: Mapping[str, Any], patient: str) -> str:
 
 def problem(resource: Mapping[str, Any]) -> str | None:
     """The first thing for which a resource is not valid R4, by the model of its type; None when it is valid."""
-    kind, parts = str(resource["resourceType"]), resource.get("component", ())
+    kind, parts = str(resource["resourceType"]), resource.get("component")
     model, _ = _model(kind)
     filled, missing = _filled(kind, resource)
-    inner = [_filled("ObservationComponent", part) for part in parts]
+    sound = isinstance(parts, list) and all(isinstance(part, dict) for part in parts)
+    inner = [_filled("ObservationComponent", part) for part in parts or ()] if sound else []
     if inner:
         filled["component"] = [part for part, _ in inner]
     try:
