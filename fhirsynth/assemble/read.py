@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -60,9 +61,10 @@ def charts(tables: Path, skips: SkipLog | None = None) -> Iterator[Chart]:
     synthea_bridge.errors.InputError
         With the default ``skips``.
     """
-    for part in Folder.open(tables).slices(skips=skips):
-        for record in records(part):
-            yield record.chart
+    with closing(Folder.open(tables).slices(skips=skips)) as slices:
+        for part in slices:
+            for record in records(part):
+                yield record.chart
 
 
 def records(part: Slice) -> Iterator[Record]:

@@ -8,8 +8,9 @@ from __future__ import annotations
 import hashlib
 import multiprocessing
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -92,16 +93,21 @@ def rewrite(
     result = RewriteResult(run_id or root, skips=skips if skips is not None else SkipLog(strict=True))
     (out / TRANSACTIONS).mkdir(parents=True, exist_ok=True)
     _shared(folder, root, out / SHARED, result)
-    for number, made in enumerate(_made(folder, root, run_id, workers, result.skips), 1):
-        for skip in made.problems:
-            result.skips.add(skip)
-        if made.body is not None:
-            result.patients += 1
-            result.resources.update(made.counts)
-            result.left_out.update(made.left_out)
-            (out / TRANSACTIONS / f"{result.patients:06d}.json").write_bytes(made.body)
-        progress(number, len(folder.position))
+    with closing(_made(folder, root, run_id, workers, result.skips)) as patients:
+        for number, made in enumerate(patients, 1):
+            _take(made, result, out)
+            progress(number, len(folder.position))
     return result
+
+
+def _take(made: Made, result: RewriteResult, out: Path) -> None:
+    for skip in made.problems:
+        result.skips.add(skip)
+    if made.body is not None:
+        result.patients += 1
+        result.resources.update(made.counts)
+        result.left_out.update(made.left_out)
+        (out / TRANSACTIONS / f"{result.patients:06d}.json").write_bytes(made.body)
 
 
 class Made(NamedTuple):
@@ -138,16 +144,16 @@ class _Task(NamedTuple):
     run_id: str | None
 
 
-def _made(folder: Folder, root: str, run_id: str | None, workers: int, skips: SkipLog) -> Iterator[Made]:
-    slices = folder.slices(skips=skips)
-    if workers == 1 or sum(folder.rows.values()) < PARALLEL_FROM:
-        for part in slices:
-            yield from _all(part, root, run_id)
-        return
-    tasks = (_Task(packed(part), root, run_id) for part in slices)
-    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
-        for made in _in_turn(pool, _make, tasks, 2 * workers):
-            yield from made
+def _made(folder: Folder, root: str, run_id: str | None, workers: int, skips: SkipLog) -> Generator[Made, None, None]:
+    with closing(folder.slices(skips=skips)) as slices:
+        if workers == 1 or sum(folder.rows.values()) < PARALLEL_FROM:
+            for part in slices:
+                yield from _all(part, root, run_id)
+            return
+        tasks = (_Task(packed(part), root, run_id) for part in slices)
+        with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
+            for made in _in_turn(pool, _make, tasks, 2 * workers):
+                yield from made
 
 
 _Given = TypeVar("_Given")

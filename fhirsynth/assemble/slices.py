@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,7 +57,7 @@ class Folder:
             raise UsageError(f"{path / 'patients.parquet'}: has the patient '{twice}' twice; keep one of the rows")
         return cls(path, position, {name: file.metadata.num_rows for name, file in files.items()})
 
-    def slices(self, size: int = SLICE, skips: SkipLog | None = None) -> Iterator[Slice]:
+    def slices(self, size: int = SLICE, skips: SkipLog | None = None) -> Generator[Slice, None, None]:
         """The rows of ``size`` patients after the other, in the order of ``patients``.
 
         Parameters
