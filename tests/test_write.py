@@ -129,7 +129,8 @@ def test_what_has_abated_is_not_active() -> None:
     ("code", "category", "unit", "kind", "expected"),
     [
         ("29463-7", "vital-signs", "kg", "quantity", "us-core-body-weight"),
-        ("29463-7", "vital-signs", "stone", "quantity", "us-core-vital-signs"),
+        ("29463-7", "vital-signs", "cm", "quantity", "us-core-vital-signs"),
+        ("29463-7", "vital-signs", "stone", "quantity", None),
         ("59408-5", "vital-signs", "%", "quantity", "us-core-pulse-oximetry"),
         ("72166-2", "social-history", "", "code", "us-core-smokingstatus"),
         ("72166-2", "social-history", "", "string", "us-core-observation-social-history"),
@@ -321,7 +322,11 @@ def test_an_identity_is_in_the_patient() -> None:
     (patient,) = written(chart())["Patient"]
     assert [one.get("system") for one in patient["identifier"]] == [RECORD, MRN, "http://hl7.org/fhir/sid/us-ssn"]
     assert {one["system"] for one in patient["telecom"]} == {"phone", "email"}
-    assert patient["address"][0]["country"] == "US"
+    assert patient["address"][0]["state"] in places("US")
+    abroad = Person(WHO, "male", **identity(WHO, "male", locale="de-DE", state="HH")._asdict())
+    (ours,), (theirs,) = (written(chart(person=abroad), origin)["Patient"] for origin in (OURS, THEIRS))
+    assert "state" not in ours["address"][0]
+    assert theirs["address"][0]["state"] == "HH"
 
 
 WRONG = ("", " ", None, 7, "yesterday", [], {}, ["x"], {"x": 1}, True)

@@ -114,6 +114,8 @@ _VITAL: Final = {
     "39156-5": ("us-core-bmi", frozenset({"kg/m2"})),
 }
 """Profile of a vital sign by its code, and the units that the profile allows."""
+_VITAL_UNITS: Final = frozenset().union(*(units for _, units in _VITAL.values()), {"mm[Hg]", "m2"})
+"""Units that any vital sign may have by FHIR's value set ``ucum-vitals-common``."""
 SMOKING: Final = "72166-2"
 _OF_CATEGORY: Final = {
     "vital-signs": "us-core-vital-signs",
@@ -139,6 +141,8 @@ def profile_of(code: str, category: str, unit: str | None = None, kind: str = "q
         return _VITAL[code][0]
     if code == SMOKING and category == "social-history" and kind == "code":
         return "us-core-smokingstatus"
+    if category == "vital-signs" and unit and unit not in _VITAL_UNITS:
+        return None
     return _OF_CATEGORY.get(category)
 
 

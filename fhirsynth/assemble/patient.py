@@ -20,7 +20,8 @@ def patient(person: Person, profiled: bool) -> dict[str, Any]:
     Parameters
     ----------
     profiled
-        Add what US Core wants of everybody: gender, race and birth sex, unknown where they are.
+        Add what US Core wants of everybody: gender, race and birth sex, unknown where they are; leave out the state of
+        an address outside the US.
     """
     races = person.races or ((_UNKNOWN,) if profiled else ())
     sex = person.birth_sex or ("UNK" if profiled else None)
@@ -39,7 +40,7 @@ def patient(person: Person, profiled: bool) -> dict[str, Any]:
         "birthDate": person.birth_date,
         "deceasedBoolean": True if person.deceased and not person.deceased_at else None,
         "deceasedDateTime": person.deceased_at,
-        "address": _address(person),
+        "address": _address(person, profiled),
         "maritalStatus": _marital(person.marital_status),
     }
 
@@ -71,7 +72,7 @@ def _telecom(person: Person) -> list[dict[str, str]]:
 def _identifiers(person: Person) -> list[dict[str, Any]]:
     numbers = (
         ("MR", "Medical record number", MRN, person.record_number),
-        ("SS", "Social Security number", _SSN, person.ssn),
+        ("SB", "Social Beneficiary Identifier", _SSN, person.ssn),
     )
     return [
         {"type": {"coding": [coding(f"{HL7}v2-0203", code, display)]}, "system": system, "value": text}
@@ -80,11 +81,12 @@ def _identifiers(person: Person) -> list[dict[str, Any]]:
     ]
 
 
-def _address(person: Person) -> list[dict[str, Any]] | None:
+def _address(person: Person, profiled: bool) -> list[dict[str, Any]] | None:
+    abroad = profiled and person.country not in (None, "US", "USA")  # to US Core, a state is one of the USPS
     parts = {
         "line": [person.line] if person.line else None,
         "city": person.city,
-        "state": person.state,
+        "state": None if abroad else person.state,
         "postalCode": person.postal_code,
         "country": person.country,
     }
