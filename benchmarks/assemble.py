@@ -1,0 +1,135 @@
+"""Tables to checked Bundles on one core, beside ``fhir.resources`` alone parsing the same resources; and the memory.
+
+Usage: ``python -m benchmarks.assemble [FOLDER OF TABLES]``; without a folder, the fixtures are flattened.
+
+Each round measures, in one process and one after the other: charts read from tables, resources written, checked and
+serialised; then ``model_validate_json`` of the models of ``fhir.resources`` on the same resources. The memory is that
+of processes which write the Bundles of 200 and of 2,000 patients, copies of one of the fixtures.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from statistics import median
+
+import orjson
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from fhir.resources.R4B import get_fhir_model_class
+
+from fhirsynth.assemble.bundle import to_json, transaction
+from fhirsynth.assemble.conform import check
+from fhirsynth.assemble.read import charts
+from fhirsynth.assemble.write import Origin, resources
+from synthea_bridge.flatten import flatten
+from synthea_bridge.tables import TABLES
+
+ROUNDS = 3
+STEPS = ("read", "write", "check", "serialise")
+PATIENTS = 20
+"""Patients that are timed."""
+FIXTURES = Path(__file__).parent.parent / "fixtures" / "bundles"
+PEAK = (
+    "import resource, sys, pathlib\nfrom fhirsynth.assemble.rewrite import rewrite\n"
+    "rewrite(pathlib.Path(sys.argv[1]), out=pathlib.Path(sys.argv[2]))\n"
+    "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)"
+)
+
+
+def main() -> None:
+    """Print resources per second and core, the ratio, and the peaks."""
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        small = folder / "tables"
+        flatten(FIXTURES, small)
+        source = Path(sys.argv[1]) if len(sys.argv) > 1 else small
+        rounds = [measure(source) for _ in range(ROUNDS)]
+        for name in STEPS:
+            print(f"  {name:<10} {median(parts[name] for _, parts, _ in rounds):6.2f} s")
+        count = rounds[0][0]
+        ours = median(sum(parts.values()) for _, parts, _ in rounds)
+        alone = median(parsing for _, _, parsing in rounds)
+        print(
+            f"{count:,} resources: {count / ours:,.0f} a second and core, read, written, checked and serialised (goal: "
+            f">= 3,000); fhir.resources alone parses {count / alone:,.0f}; ratio {alone / ours:.2f}"
+        )
+        low, high = (peak(small, folder, patients) for patients in (200, 2000))
+        print(f"peak {low:.0f} MB for 200 patients, {high:.0f} MB for 2,000: {high / low:.2f} times (goal: <= 1.2)")
+
+
+@dataclass(slots=True)
+class Laps:
+    """Processor seconds by name of what was done since the lap before."""
+
+    seconds: Counter[str] = field(default_factory=Counter)
+    last: float = field(default_factory=time.process_time)
+
+    def lap(self, name: str) -> None:
+        now = time.process_time()
+        self.seconds[name] += now - self.last  # type: ignore[assignment]
+        self.last = now
+
+
+def measure(source: Path) -> tuple[int, dict[str, float], float]:
+    """Resources, seconds of each step, and seconds in which ``fhir.resources`` parses the same."""
+    laps, count = Laps(), 0
+    for chart in islice(charts(source), PATIENTS):
+        laps.lap("read")
+        written = list(resources(chart, Origin(root="r")))
+        laps.lap("write")
+        for one in written:
+            check(one, "")
+        laps.lap("check")
+        to_json(transaction("r", "x", written))
+        laps.lap("serialise")
+        lines = [(get_fhir_model_class(one["resourceType"]), orjson.dumps(one)) for one in written]
+        laps.lap("")
+        for model, line in lines:
+            model.model_validate_json(line)
+        laps.lap("alone")
+        count += len(written)
+    return count, {name: laps.seconds[name] for name in STEPS}, laps.seconds["alone"]
+
+
+def peak(source: Path, folder: Path, patients: int) -> float:
+    """The most megabytes that a process holds which writes so many patients."""
+    tables = folder / f"tables-{patients}"
+    tables.mkdir()
+    name = pq.read_table(source / "patients.parquet")["patient_id"][0]
+    for table in TABLES:
+        rows = pq.read_table(source / f"{table.name}.parquet")
+        rows = rows.filter(pc.equal(rows["patient_id"], name))
+        with pq.ParquetWriter(tables / f"{table.name}.parquet", rows.schema, compression="zstd") as writer:
+            for copy in copies(rows, patients):
+                writer.write_table(copy)
+    out = folder / f"bundles-{patients}"
+    done = subprocess.run([sys.executable, "-c", PEAK, tables, out], check=True, stdout=subprocess.PIPE)
+    return float(done.stdout)
+
+
+def copies(rows: pa.Table, times: int) -> Iterator[pa.Table]:
+    """The rows with other ids, so often."""
+    for number in range(times):
+        made = rows
+        for place, name in enumerate(rows.column_names):
+            if name.endswith("_id"):
+                made = made.set_column(place, rows.schema.field(place), renamed(rows[name], number))
+        yield made
+
+
+def renamed(ids: pa.ChunkedArray, number: int) -> pa.ChunkedArray:
+    """The ids of a copy: the first four characters are its number."""
+    return pc.binary_replace_slice(ids, 0, 4, f"{number:04x}")
+
+
+if __name__ == "__main__":
+    main()
