@@ -198,7 +198,10 @@ def test_ids_of_two_sources_do_not_meet_on_a_server(tmp_path: Path) -> None:
         one, again = (entries(tmp_path / name / f"out{number}")[0]["request"]["ifNoneExist"] for number in range(2))
         assert one == again
         conditions.append(one)
-    assert conditions[0] != conditions[1]
+        rewrite(source, out=tmp_path / name / "named", run_id="ours")
+        conditions.append(entries(tmp_path / name / "named")[0]["request"]["ifNoneExist"])
+    assert conditions[0] != conditions[2]
+    assert conditions[1] == conditions[3]
 
 
 def test_tags_are_kept_and_a_run_id_takes_their_place(tmp_path: Path) -> None:

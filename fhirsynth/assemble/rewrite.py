@@ -74,7 +74,8 @@ def rewrite(
     tables
         A folder that ``flatten`` has filled, with anybody's patients.
     run_id
-        Tag of every resource; None: the tag that the tables have, if any.
+        Tag of every resource, and what identifiers follow from where ids are no UUIDs: give the same one when there
+        are more patients next time. None: the tag that the tables have, if any, and who the patients are.
     workers
         Processes; the bytes do not depend on it.
     skips
@@ -89,8 +90,8 @@ def rewrite(
         With the default ``skips``.
     """
     folder = Folder.open(tables)
-    root = _root(folder)
-    result = RewriteResult(run_id or root, skips=skips if skips is not None else SkipLog(strict=True))
+    root = run_id or _root(folder)
+    result = RewriteResult(root, skips=skips if skips is not None else SkipLog(strict=True))
     (out / TRANSACTIONS).mkdir(parents=True, exist_ok=True)
     _shared(folder, root, out / SHARED, result)
     with closing(_made(folder, root, run_id, workers, result.skips)) as patients:

@@ -24,7 +24,7 @@ TABLES: Final = "patients.parquet"
 @click.command()
 @click.argument("folder", metavar="DIR", type=_FOLDER)
 @click.option("--timeline", type=click.Path(path_type=Path, dir_okay=False), help="[default: DIR/timeline.json]")
-@click.option("--run-id", help="Tag of every resource; for rows also the root of all ids.  [default: follows from DIR]")
+@click.option("--run-id", help="Tag of every resource, and root of all ids that are made.  [default: follows from DIR]")
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of everything that rows do not say.")
 @click.option("--workers", type=click.IntRange(1), default=os.cpu_count() or 1, help="Processes.  [default: all cores]")
 @click.option("--strict", is_flag=True, help="Stop at the first row that cannot become a patient, or a resource.")
