@@ -31,6 +31,7 @@ from fhirsynth.assemble.conform import check
 from fhirsynth.assemble.read import charts
 from fhirsynth.assemble.write import Origin, resources
 from synthea_bridge.flatten import flatten
+from synthea_bridge.parquet import GROUP
 from synthea_bridge.tables import TABLES
 
 ROUNDS = 3
@@ -39,10 +40,11 @@ PATIENTS = 20
 """Patients that are timed."""
 FIXTURES = Path(__file__).parent.parent / "fixtures" / "bundles"
 PEAK = (
-    "import resource, sys, pathlib\nfrom fhirsynth.assemble.rewrite import rewrite\n"
+    "import sys, pathlib\nfrom fhirsynth.assemble.rewrite import rewrite\n"
     "rewrite(pathlib.Path(sys.argv[1]), out=pathlib.Path(sys.argv[2]))\n"
-    "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)"
+    "print(pathlib.Path('/proc/self/status').read_text().partition('VmHWM:')[2].split()[0])"
 )
+"""Prints kilobytes; ``ru_maxrss`` would be that of this process, which a child takes over."""
 
 
 def main() -> None:
@@ -108,12 +110,11 @@ def peak(source: Path, folder: Path, patients: int) -> float:
     for table in TABLES:
         rows = pq.read_table(source / f"{table.name}.parquet")
         rows = rows.filter(pc.equal(rows["patient_id"], name))
-        with pq.ParquetWriter(tables / f"{table.name}.parquet", rows.schema, compression="zstd") as writer:
-            for copy in copies(rows, patients):
-                writer.write_table(copy)
+        many = pa.concat_tables(copies(rows, patients))
+        pq.write_table(many, tables / f"{table.name}.parquet", row_group_size=GROUP)
     out = folder / f"bundles-{patients}"
     done = subprocess.run([sys.executable, "-c", PEAK, tables, out], check=True, stdout=subprocess.PIPE)
-    return float(done.stdout)
+    return float(done.stdout) / 1024
 
 
 def copies(rows: pa.Table, times: int) -> Iterator[pa.Table]:

@@ -239,7 +239,9 @@ class _Writer:
         return self.new("MedicationRequest", one.id, "us-core-medicationrequest", body)
 
     def procedure(self, one: Procedure) -> Resource:
-        performed = {"performedDateTime": one.start} if one.end is None else {"performedPeriod": _period(*_times(one))}
+        performed = (
+            {"performedDateTime": one.start} if one.end is None else {"performedPeriod": _period(one.start, one.end)}
+        )
         body = {
             **_status(one.status),
             "code": concept(one.code),
@@ -249,10 +251,6 @@ class _Writer:
             "reasonReference": _listed(self._conditions.get(one.reason or "")),
         }
         return self.new("Procedure", one.id, "us-core-procedure", body)
-
-
-def _times(one: Procedure) -> tuple[str | None, str | None]:
-    return one.start, one.end
 
 
 def _listed(element: Resource | None) -> list[Resource] | None:
