@@ -14,7 +14,7 @@ COMMANDS = {
     "generate": "Simulate patients with Synthea and write their Bundles.",
     "flatten": "Turn FHIR Bundles, NDJSON, .gz, .zip or folders of them into tables.",
     "augment": "Learn from tables and make synthetic patients with a condition.",
-    "assemble": "Turn synthetic rows into valid FHIR R4 transaction Bundles.",
+    "assemble": "Turn synthetic rows, or tables, into valid FHIR R4 transaction Bundles.",
     "export": "Write Bundles in the shape that a server wants.",
     "defects": "List the defects that can be planted, and score a check that looked for them.",
     "load": "POST Bundles to a FHIR server.",

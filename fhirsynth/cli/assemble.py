@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from fhirsynth.cli._defects import defects_option, plant_into, say
 from fhirsynth.cli._progress import bar
 from fhirsynth.cli._skips import printer, summarize
 
 if TYPE_CHECKING:
     from fhirsynth.assemble import AssembleResult
+    from fhirsynth.defects import Profile
     from synthea_bridge.skips import SkipLog
 
 _FOLDER: Any = click.Path(path_type=Path, file_okay=False)
@@ -27,10 +29,12 @@ TABLES: Final = "patients.parquet"
 @click.option("--run-id", help="Tag of every resource, and root of all ids that are made.  [default: follows from DIR]")
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of everything that rows do not say.")
 @click.option("--workers", type=click.IntRange(1), default=os.cpu_count() or 1, help="Processes.  [default: all cores]")
+@defects_option()
 @click.option("--strict", is_flag=True, help="Stop at the first row that cannot become a patient, or a resource.")
 @click.option("--out", type=_FOLDER, required=True, help="Folder to write.")
 def command(
-    folder: Path, timeline: Path | None, run_id: str | None, seed: int, workers: int, strict: bool, out: Path
+    folder: Path, timeline: Path | None, run_id: str | None, seed: int, workers: int, profile: Profile | None,
+    strict: bool, out: Path
 ) -> None:
     """Turn DIR into valid FHIR R4: a transaction Bundle a patient, and one for what they share.
 
@@ -57,9 +61,14 @@ def command(
             result = _tables(folder, run_id, workers, skips, scratch)
         else:
             result = _rows(folder, timeline, run_id, seed, workers, skips, scratch)
+        told, planted = plant_into(scratch, profile, seed)
         skips.write(scratch / "skipped.ndjson")
-        write_json(scratch / "manifest.json", {"stage": "bundles", **result.outcome})
+        write_json(scratch / "manifest.json", {"stage": "bundles", **result.outcome, **told})
     _report(result, out)
+    say(planted, out)
+    if skips.items:
+        summarize(skips, out / "skipped.ndjson")
+        sys.exit(1)
 
 
 def _rows(
@@ -95,6 +104,3 @@ def _report(result: AssembleResult, out: Path) -> None:
         click.echo(f"{kind:<18} {count:>9,}")
     for element, count in outcome.get("left_out", {}).items():
         click.echo(f"left out: {count:,} × {element}, which refers to nothing in the tables", err=True)
-    if result.skips.items:
-        summarize(result.skips, out / "skipped.ndjson")
-        sys.exit(1)
