@@ -16,6 +16,7 @@ from fhirsynth.trilemma.columns import unlike
 from fhirsynth.trilemma.fidelity import Fidelity, measure_fidelity
 from fhirsynth.trilemma.literal import set_beside
 from fhirsynth.trilemma.lives.histories import Histories
+from fhirsynth.trilemma.lives.shown import TimelineMeasure
 from fhirsynth.trilemma.lives.timeline import measure_histories
 from fhirsynth.trilemma.measure import (
     DIMENSIONS,
@@ -27,7 +28,6 @@ from fhirsynth.trilemma.measure import (
     Pictures,
     Report,
     Rule,
-    TimelineMeasure,
     Uplift,
     Verdict,
     worst,

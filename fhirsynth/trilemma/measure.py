@@ -5,22 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from fhirsynth.trilemma.frozen import Frozen
+from fhirsynth.trilemma.lives.shown import Chart, CodeShares, TimelineMeasure
 
 Dimension = Literal["utility", "privacy", "fidelity"]
 Cohort = Literal["overall", "rare"]
 Verdict = Literal["PASS", "FAIL", "UNDERPOWERED"]
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 """Of report.json; it changes with every change of meaning or of a field."""
 
 DIMENSIONS: tuple[Dimension, ...] = ("utility", "privacy", "fidelity")
-
-
-class Frozen(BaseModel):
-    """A value of the report: immutable, and strict about its fields."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Measure(Frozen):
@@ -165,7 +162,16 @@ class PcaMap(Frozen):
 class Pictures(Frozen):
     """Aggregates to draw; ``cohort`` says whom marginals, associations, distances and the map are about.
 
-    ``timeline`` are the distributions of :class:`TimelineMeasure`, one for each, real beside synthetic.
+    Parameters
+    ----------
+    timeline
+        The distributions of :class:`TimelineMeasure`, one for each, real beside synthetic.
+    codes
+        How many patients have each code; None without histories.
+    charts
+        Examples of histories, one patient each.
+    charts_note
+        Which patients were chosen, and why no real one is among them where none is.
     """
 
     cohort: Cohort
@@ -175,6 +181,9 @@ class Pictures(Frozen):
     distances: Distances | None = None
     map: PcaMap | None = None
     timeline: tuple[Marginal, ...] = ()
+    codes: CodeShares | None = None
+    charts: tuple[Chart, ...] = ()
+    charts_note: str = ""
 
 
 class Finding(Frozen):
@@ -229,26 +238,6 @@ class Rule(Frozen):
     synthetic_checked: int
     synthetic_broken: int
     verdict: Verdict | None = None
-
-
-class TimelineMeasure(Frozen):
-    """One property of patients' histories: medians, and the KS D beside its noise band (95 %, resampling patients).
-
-    ``n_real`` and ``n_synthetic`` count values, ``patients_real`` and ``patients_synthetic`` who has any.
-    """
-
-    name: str
-    title: str
-    unit: str
-    real: float | None
-    synthetic: float | None
-    distance: float | None
-    band: float | None
-    n_real: int
-    n_synthetic: int
-    patients_real: int
-    patients_synthetic: int
-    note: str = ""
 
 
 class Estimate(Frozen):

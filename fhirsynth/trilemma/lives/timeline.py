@@ -20,7 +20,8 @@ from fhirsynth.trilemma.intervals import Floats, Ints, interval
 from fhirsynth.trilemma.lives.histories import Histories, alike, read_histories
 from fhirsynth.trilemma.lives.order import day_number, order_in_time
 from fhirsynth.trilemma.lives.properties import PROPERTIES, Property, Values, View
-from fhirsynth.trilemma.measure import Marginal, Rule, TimelineMeasure
+from fhirsynth.trilemma.lives.shown import TimelineMeasure
+from fhirsynth.trilemma.measure import Marginal, Rule
 from fhirsynth.trilemma.samples import MIN_ROWS
 
 __all__ = ["Histories", "alike", "measure_histories", "read_histories"]

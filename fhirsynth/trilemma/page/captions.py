@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from fhirsynth.trilemma.lives.shown import TimelineMeasure
 from fhirsynth.trilemma.measure import (
     Association,
     Attribute,
@@ -17,7 +18,6 @@ from fhirsynth.trilemma.measure import (
     PcaMap,
     Roc,
     Rule,
-    TimelineMeasure,
     UpliftPoint,
 )
 from fhirsynth.trilemma.page import words

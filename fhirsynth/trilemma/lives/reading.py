@@ -1,0 +1,236 @@
+"""Tables of histories as frames: only the columns that are judged, row group by row group.
+
+Times become days since 1970 in UTC; beside each stands how precise its text is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+from pandas.api.types import union_categoricals
+
+from fhirsynth.errors import EvaluateError, UsageError
+from fhirsynth.features import VOID
+from fhirsynth.seeds import derive
+from fhirsynth.trilemma.intervals import Floats, Ints
+from synthea_bridge.tables import TABLES
+
+Frame = pd.DataFrame
+
+MOST: Final = 4000
+"""Patients of each side that are read: a share of 4,000 is known to 1.6 points, and a history has 2,000 entries."""
+
+SIMULATED: Final = "simulated"
+"""The origin of patients that a simulator has made up."""
+
+NOT_DONE: Final = frozenset({*VOID, "refuted", "not-done"})
+"""Values of status and verification of what did not happen."""
+
+SPAN: Final = {4: 366.0, 7: 31.0, 10: 1.0}
+"""Days that a FHIR date covers at most, by its number of characters: a year, a month, a day."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What is read of a table: times, columns with words, and the column that says whether it happened at all.
+
+    ``texts`` are words that may all be missing, ``key`` the column of ids that others refer to (by ``reason_id``).
+    """
+
+    times: tuple[str, ...]
+    words: tuple[str, ...] = ()
+    status: str = "status"
+    numbers: tuple[str, ...] = ()
+    texts: tuple[str, ...] = ()
+    key: str | None = None
+    reason: bool = False
+
+
+WANTED: Final[Mapping[str, Wanted]] = {
+    "encounters": Wanted(("start", "end"), ("class_code",), texts=("type_code", "type_display"), key="encounter_id"),
+    "conditions": Wanted(
+        ("onset", "abatement", "recorded"), ("code",), "verification_status", texts=("display",), key="condition_id"
+    ),
+    "observations": Wanted(
+        ("effective",), ("system", "code"), numbers=("component", "value_number"), texts=("display", "value_unit")
+    ),
+    "medications": Wanted(("authored",), texts=("code", "display"), reason=True),
+    "procedures": Wanted(("start", "end"), texts=("code", "display")),
+}
+
+
+def read_people(tables: Path, wanted: Collection[str] | None) -> tuple[Frame, bool]:
+    """Read the patients of a folder.
+
+    Parameters
+    ----------
+    tables
+        Folder with the tables.
+    wanted
+        Ids of the patients; None: everybody. Of more than :data:`MOST`, a part by the hash of their id.
+
+    Returns
+    -------
+    patients, simulated
+        A row per patient, and whether the tables say of all of them that they are simulated.
+
+    Raises
+    ------
+    UsageError
+        When the table or a column is missing.
+    EvaluateError
+        When somebody wanted is missing, or is there twice.
+    """
+    columns = ["patient_id", "gender", "birth_date", "birth_date_text", "deceased_at", "deceased_at_text", "origin"]
+    found = _open(tables, "patients", columns).read(columns).to_pandas()
+    twice = found.loc[found["patient_id"].duplicated(), "patient_id"]
+    if len(twice):
+        raise EvaluateError(f"{tables}: patient '{twice.iloc[0]}' is there twice; flatten the data anew")
+    ids = found["patient_id"].astype(str).tolist() if wanted is None else sorted(set(wanted))
+    absent = sorted(set(ids) - set(found["patient_id"]))
+    if absent or not ids:
+        what = f"lacks {len(absent)} of {len(ids)} patients, '{absent[0]}' first" if ids else "has no patients"
+        raise EvaluateError(f"{tables}: {what}; give the folder of the tables that the rows were made from")
+    chosen = sorted(ids, key=lambda one: derive(0, "histories", one))[:MOST]
+    rows = found.set_index("patient_id").loc[sorted(chosen)].reset_index()
+    times: dict[str, Any] = {}
+    for time in ("birth_date", "deceased_at"):
+        times[time] = _days(rows[time])
+        times[f"{time}_chars"] = _chars(rows[f"{time}_text"])
+    gender = rows["gender"].astype("string").fillna("").to_numpy(dtype=object)
+    people = pd.DataFrame({"patient_id": rows["patient_id"], "gender": gender, **times})
+    return people, bool((found["origin"] == SIMULATED).all())
+
+
+def read_rows(tables: Path, name: str, indices: Mapping[str, pd.Index[str]]) -> Frame:
+    """Read the rows of some patients of one table, row group by row group: the whole of it may not fit into memory.
+
+    Parameters
+    ----------
+    tables, name
+        Folder with the tables, and one of :data:`WANTED`.
+    indices
+        The ids under ``patient_id``, and what else rows refer to by the name of its key, each in the order of its rows.
+
+    Raises
+    ------
+    UsageError
+        When the table or a column is missing, or holds another kind of value.
+    """
+    wanted = WANTED[name]
+    references = [column for column in ("encounter_id",) if column != wanted.key]
+    references += ["reason_id"] if wanted.reason else []
+    keys = [wanted.key] if wanted.key is not None else []
+    words = ["patient_id", *keys, *references, wanted.status, *wanted.words, *wanted.texts]
+    columns = [*words, *wanted.numbers, *wanted.times]
+    file = _open(tables, name, [*columns, *(f"{time}_text" for time in wanted.times)], words)
+    parts = []
+    for group, frame in _groups(file, columns):
+        place = _numbers(frame["patient_id"], indices["patient_id"])
+        kept = (place >= 0) & ~frame[wanted.status].isin(NOT_DONE).to_numpy()
+        part: dict[str, Any] = {"patient": place[kept]}
+        part |= {key: frame.loc[kept, key].astype(str).to_numpy() for key in keys}
+        part |= {_REFERENCES[one]: _referred(frame.loc[kept, one], one, indices) for one in references}
+        part |= {word: frame.loc[kept, word].array for word in wanted.words}
+        part |= {text: frame.loc[kept, text].astype("category").array for text in wanted.texts}
+        part |= {number: frame.loc[kept, number].to_numpy(dtype=np.float64) for number in wanted.numbers}
+        for time in wanted.times:
+            days = _days(frame[time])
+            part[time] = days[kept]
+            part[f"{time}_chars"] = _precision(file, group, time, days)[kept]
+        parts.append(part)
+    return _joined(parts, wanted)
+
+
+_REFERENCES: Final = {"encounter_id": "encounter", "reason_id": "reason"}
+
+
+def _referred(values: pd.Series, column: str, indices: Mapping[str, pd.Index[str]]) -> Ints:
+    """The row that each value refers to; -1 where it refers to none, and of a reason -2 where to an unknown one."""
+    places = _numbers(values, indices["encounter_id" if column == "encounter_id" else "condition_id"])
+    if column == "reason_id":
+        places[(places < 0) & values.notna().to_numpy()] = -2
+    return places
+
+
+def _open(tables: Path, name: str, columns: Sequence[str], words: Sequence[str] = ()) -> pq.ParquetFile:
+    path = tables / f"{name}.parquet"
+    if not path.exists():
+        raise UsageError(f"{path}: there is no such table; make it with: fhirsynth flatten SRC --out {tables}")
+    try:
+        found = pq.read_schema(path)
+    except ValueError as error:
+        raise UsageError(f"{path}: is no Parquet file; make it with: fhirsynth flatten") from error
+    absent = [column for column in columns if column not in found.names]
+    if absent:
+        raise UsageError(f"{path}: lacks the columns {', '.join(absent)}; make it with: fhirsynth flatten")
+    declared = next(table.schema for table in TABLES if table.name == name)
+    for column in columns:
+        held, must = _sort(found.field(column).type), _sort(declared.field(column).type)
+        # Without any value a column may have lost its type; but codes are put together, which needs them.
+        if held != must and (held != "nothing" or column in (WANTED[name].words if name in WANTED else ())):
+            raise UsageError(f"{path}: column {column} holds {held}, not {must}; make it with: fhirsynth flatten")
+    # Repeated text is read as numbers of a dictionary: ids and codes of a million rows then cost nearly nothing.
+    return pq.ParquetFile(path, read_dictionary=[*words])
+
+
+def _sort(kind: pa.DataType) -> str:
+    """What values of an Arrow type are; text may be read as a dictionary."""
+    if pa.types.is_temporal(kind):
+        return "times"
+    if pa.types.is_null(kind):
+        return "nothing"
+    worded = pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_dictionary(kind)
+    return "text" if worded else "other values"
+
+
+def _groups(file: pq.ParquetFile, columns: Sequence[str]) -> Iterator[tuple[int, Frame]]:
+    """The row groups of a file with their numbers; one without rows where there are none."""
+    if not file.num_row_groups:
+        yield 0, file.schema_arrow.empty_table().select(columns).to_pandas()
+    for group in range(file.num_row_groups):
+        yield group, file.read_row_group(group, columns=columns).to_pandas()
+
+
+def _numbers(values: pd.Series, index: pd.Index[str]) -> Ints:
+    """The place of each value in ``index``; -1 where it is not there."""
+    named = values.astype("category")
+    places = np.append(index.get_indexer(named.cat.categories.astype(str)), -1)
+    found: Ints = places[named.cat.codes.to_numpy()].astype(np.int64)
+    return found
+
+
+def _days(values: pd.Series) -> Floats:
+    moments = pd.to_datetime(values, utc=True, cache=False)
+    days = (moments - pd.Timestamp(0, tz="UTC")) / pd.Timedelta(days=1)
+    return days.to_numpy(dtype=np.float64).astype(np.float64)
+
+
+def _precision(file: pq.ParquetFile, group: int, time: str, days: Floats) -> NDArray[np.int8]:
+    """As :func:`_chars`; the texts are only read where some value is a midnight, as all values without a time are."""
+    if not (days == np.floor(days)).any():
+        return np.zeros(len(days), dtype=np.int8)
+    return _chars(file.read_row_group(group, columns=[f"{time}_text"]).to_pandas()[f"{time}_text"])
+
+
+def _chars(texts: pd.Series) -> NDArray[np.int8]:
+    """The number of characters of each text that is no more precise than a day, 0 of the others."""
+    lengths = texts.astype("string").str.len().fillna(0).to_numpy(dtype=np.int64)
+    return np.where(np.isin(lengths, list(SPAN)), lengths, 0).astype(np.int8)
+
+
+def _joined(parts: Sequence[Mapping[str, Any]], wanted: Wanted) -> Frame:
+    columns: dict[str, Any] = {}
+    for name in parts[0]:
+        pieces = [part[name] for part in parts]
+        coded = name in wanted.words or name in wanted.texts
+        columns[name] = union_categoricals(pieces) if coded else np.concatenate(pieces)
+    return pd.DataFrame(columns)
