@@ -164,6 +164,14 @@ def _procedures(view: View) -> Values:
     return view.counts(frame, view.rows(frame, "start"))
 
 
+def _reason_gaps(view: View) -> Values:
+    frame, conditions = view.lives.medications, view.lives.conditions
+    kept = view.rows(frame, "authored") & (frame["reason"].to_numpy() >= 0)
+    gap = frame["authored"].to_numpy()[kept] - conditions["onset"].to_numpy()[frame["reason"].to_numpy()[kept]]
+    known = np.isfinite(gap)
+    return Values(frame["patient"].to_numpy()[kept][known], gap[known] / YEAR)
+
+
 @dataclass(frozen=True, slots=True)
 class Property:
     """One property of histories.
@@ -244,4 +252,5 @@ PROPERTIES: Final = (
     ),
     Property("medications_per_patient", "Medication orders per patient", "", _medications, _COUNTS),
     Property("procedures_per_patient", "Procedures per patient", "", _procedures),
+    Property("reason_gap", "From the onset of its reason to a medication order", "years", _reason_gaps),
 )

@@ -8,19 +8,24 @@ them for it would be far too narrow.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
-from typing import Final
 
 import numpy as np
 from scipy.sparse import csr_matrix
 
 from fhirsynth.seeds import rng
 from fhirsynth.trilemma.intervals import Floats, Ints, interval
+from fhirsynth.trilemma.lives.aspects import NO_VERDICT, Aspect, Divisions, compare
+from fhirsynth.trilemma.lives.codes import code_frequency, grams, panels
+from fhirsynth.trilemma.lives.courses import abatement, durations, encounters_by_class, onset_ages, reasons, seasons
+from fhirsynth.trilemma.lives.groups import MADE, REAL, Groups, Sequences
 from fhirsynth.trilemma.lives.histories import Histories, alike, read_histories
 from fhirsynth.trilemma.lives.order import day_number, order_in_time
-from fhirsynth.trilemma.lives.properties import PROPERTIES, Property, Values, View
-from fhirsynth.trilemma.lives.shown import TimelineMeasure
+from fhirsynth.trilemma.lives.properties import PROPERTIES, Property, Values
+from fhirsynth.trilemma.lives.shown import CODED, TimelineMeasure
+from fhirsynth.trilemma.lives.values import within_patients
 from fhirsynth.trilemma.measure import Marginal, Rule
 from fhirsynth.trilemma.samples import MIN_ROWS
 
@@ -38,8 +43,6 @@ RULE_OF_THREE = 3.0
 FEWEST = 5
 """Patients in an end bin, at least: a tail of fewer is one with its neighbour."""
 
-NO_VERDICT: Final = "Decides no verdict."
-
 
 def measure_histories(
     histories: Histories, *, index_date: date, seed: int
@@ -49,7 +52,7 @@ def measure_histories(
     Parameters
     ----------
     histories
-        Both sides, and real training patients where there are any: they sharpen the bands.
+        Both sides, and real training patients and a fresh draw where there are any: they sharpen the bands.
     index_date
         The day at which every patient is described; what is later is left out, but for the rule about it.
     seed
@@ -58,25 +61,39 @@ def measure_histories(
     Returns
     -------
     measures, pictures, rules
-        A line for each property with medians, D and the 95th percentile of D between two draws of real patients of
-        these sizes; the distribution of most of them, with the band in which 95 of 100 draws of real patients lie that
-        are as many as the synthetic ones; and the rules of order in time. Only rules carry a verdict.
+        A line for each property with its figures, its distance, and the 95th percentile of that between two groups of
+        real patients of these sizes; the distribution of some of them, with the band in which 95 of 100 draws of real
+        patients lie that are as many as the synthetic ones; and the rules of order in time. Only rules carry a verdict.
     """
-    until = day_number(index_date) + 1
-    groups = [histories.real, histories.synthetic, *([] if histories.train is None else [histories.train])]
-    views = [View.of(lives, until) for lives in groups]
-    shared = frozenset.intersection(*(frozenset(map(str, one.lives.conditions["code"].dropna())) for one in views[:2]))
-    views = [View(one.lives, one.end, shared) for one in views]
-    chance = _Chance.of([len(one.lives) for one in views], rng(seed, "histories"))
+    groups = Groups.of(histories, day_number(index_date) + 1)
+    chance = _Chance.of([groups.sizes[place] for place in (REAL, MADE, *groups.pool[1:])], rng(seed, "histories"))
     measures, pictures = [], []
     for one in PROPERTIES:
-        sides = [one.values(view) for view in views]
-        pool = _pooled([sides[0], *sides[2:]], [len(view.lives) for view in (views[0], *views[2:])])
-        measures.append(_measure(one, sides[0], sides[1], pool, chance))
+        sides = [one.values(view) for view in groups.views]
+        pool = _pooled([sides[place] for place in groups.pool], [groups.sizes[place] for place in groups.pool])
+        measures.append(_measure(one, sides, pool, chance, groups.fresh))
         if one.edges:
-            pictures.append(_picture(one, sides[0], sides[1], pool, chance))
+            pictures.append(_picture(one, sides[REAL], sides[MADE], pool, chance))
+    divisions = Divisions.of(groups, rng(seed, "histories", "divisions"))
+    measures += [compare(aspect, groups, divisions) for aspect in aspects(groups)]
     rules = order_in_time(histories.real, histories.synthetic, index_date)
     return tuple(measures), tuple(one for one in pictures if one is not None), rules
+
+
+def aspects(groups: Groups) -> Iterator[Aspect]:
+    """Everything that is compared beside the properties of single patients, one after the other."""
+    yield encounters_by_class(groups)
+    yield seasons(groups)
+    for table in CODED:
+        yield code_frequency(groups, table)
+    yield panels(groups)
+    told = Sequences.of(groups)
+    yield from (grams(groups, told, length) for length in (2, 3))
+    yield onset_ages(groups)
+    yield abatement(groups)
+    yield durations(groups)
+    yield from reasons(groups)
+    yield within_patients(groups)
 
 
 def _pooled(sides: list[Values], sizes: list[int]) -> Values:
@@ -129,11 +146,14 @@ def _shares(weights: Floats, cells: csr_matrix) -> Floats:
     return shares
 
 
-def _measure(one: Property, real: Values, made: Values, pool: Values, chance: _Chance) -> TimelineMeasure:
+def _measure(one: Property, sides: list[Values], pool: Values, chance: _Chance, fresh: int | None) -> TimelineMeasure:
+    real, made = sides[:2]
     few = [name for name, side in (("real", real), ("synthetic", made)) if side.patients < MIN_ROWS]
-    distance = band = None
+    distance = band = usual = None
     if not few:
-        distance, band = _distance(real, made, pool, chance)
+        distance, band, usual = _distance(real, made, pool, chance)
+        if fresh is not None:
+            usual = _apart(real, sides[fresh]) if sides[fresh].patients >= MIN_ROWS else None
     scarce = f"Fewer than {MIN_ROWS} patients have any ({', '.join(few)})." if few else ""
     return TimelineMeasure(
         name=one.name,
@@ -143,6 +163,7 @@ def _measure(one: Property, real: Values, made: Values, pool: Values, chance: _C
         synthetic=_median(made),
         distance=distance,
         band=band,
+        fresh=usual,
         n_real=len(real.value),
         n_synthetic=len(made.value),
         patients_real=real.patients,
@@ -156,18 +177,29 @@ def _median(values: Values) -> float | None:
     return float(np.median(values.value)) if values.patients >= MIN_ROWS else None
 
 
-def _distance(real: Values, made: Values, pool: Values, chance: _Chance) -> tuple[float, float]:
-    """D between the two sides, and the 95th percentile of D between two draws from the pool."""
-    grid = np.unique(np.concatenate([real.value, made.value, pool.value]))
-    if len(grid) > GRID:
-        grid = np.unique(np.quantile(np.concatenate([real.value, made.value]), np.linspace(0, 1, GRID), method="lower"))
-    heights = [_height(side.value, grid) for side in (real, made)]
+def _distance(real: Values, made: Values, pool: Values, chance: _Chance) -> tuple[float, float, float]:
+    """D between the two sides, and the 95th percentile and the median of D between two draws from the pool."""
+    grid = _grid(real, made, pool)
     cell = np.searchsorted(grid, pool.value)
     cells = _cells(pool, cell, (chance.real.shape[1], len(grid) + 1))
     left, right = (_shares(weights, cells).cumsum(axis=1) for weights in (chance.real, chance.made))
     null = np.abs(left - right).max(axis=1)
     band = max(float(np.nanquantile(null, 0.95)), RULE_OF_THREE / pool.patients)
-    return float(np.abs(heights[0] - heights[1]).max()), band
+    return _apart(real, made, grid), band, float(np.nanmedian(null))
+
+
+def _apart(real: Values, made: Values, grid: Floats | None = None) -> float:
+    """D between two sides."""
+    grid = _grid(real, made) if grid is None else grid
+    heights = [_height(side.value, grid) for side in (real, made)]
+    return float(np.abs(heights[0] - heights[1]).max())
+
+
+def _grid(real: Values, made: Values, *more: Values) -> Floats:
+    grid = np.unique(np.concatenate([one.value for one in (real, made, *more)]))
+    if len(grid) > GRID:
+        grid = np.unique(np.quantile(np.concatenate([real.value, made.value]), np.linspace(0, 1, GRID), method="lower"))
+    return grid
 
 
 def _height(values: Floats, grid: Floats) -> Floats:
