@@ -29,8 +29,18 @@ class Privacy:
     sentence: str
 
 
-def measure_privacy(samples: Samples, cohort: Cohort, sensitive: Sequence[str]) -> Privacy:
-    """Membership inference, attribute inference and nearest neighbours, for one cohort."""
+def measure_privacy(
+    samples: Samples, cohort: Cohort, sensitive: Sequence[str], histories: Sequence[Measure] = ()
+) -> Privacy:
+    """Membership inference, attribute inference and nearest neighbours, for one cohort.
+
+    Parameters
+    ----------
+    samples, cohort, sensitive
+        What is compared, whom it is about, and the columns that attribute inference guesses.
+    histories
+        What was found of histories that are like those of training patients.
+    """
     if cohort == "rare":
         samples = samples.rare()
     samples = samples.capped()
@@ -41,18 +51,18 @@ def measure_privacy(samples: Samples, cohort: Cohort, sensitive: Sequence[str]) 
     ]
     if small:
         reason = f"There are only {' and '.join(small)} rows of this cohort; {MIN_ROWS} of each are needed."
-        return _nothing(cohort, reason)
+        return _nothing(cohort, reason, histories)
     with threads_for(len(samples.train)):
         world = World.of(samples, cohort)
         membership, curves = measure_membership(world)
         neighbours, distances = measure_neighbours(world)
         guesses, attributes = measure_attributes(world, sensitive)
-    measures = [*membership, *neighbours, *guesses]
+    measures = [*membership, *neighbours, *guesses, *histories]
     verdict = verdict_of(measures)
     return Privacy(measures, attributes, curves, distances, verdict, _sentence(measures, verdict))
 
 
-def _nothing(cohort: Cohort, reason: str) -> Privacy:
+def _nothing(cohort: Cohort, reason: str, histories: Sequence[Measure]) -> Privacy:
     rows = (
         ("membership_auc", "Membership-inference AUC (strongest of several attacks)", "≈ 0.50"),
         ("attribute_accuracy", "Attribute-inference accuracy", "≈ baseline"),
@@ -73,7 +83,9 @@ def _nothing(cohort: Cohort, reason: str) -> Privacy:
         )
         for name, title, target in rows
     ]
-    return Privacy(measures, [], [], None, "UNDERPOWERED", reason)
+    measures += histories
+    verdict = verdict_of(measures)
+    return Privacy(measures, [], [], None, verdict, _sentence(measures, verdict) if verdict == "FAIL" else reason)
 
 
 _SHORT = {
@@ -81,6 +93,8 @@ _SHORT = {
     "copied_share": "near copies",
     "attribute_leak": "attribute inference",
     "attribute_accuracy": "attribute inference",
+    "history_copies": "near copies of histories",
+    "history_auc": "membership by histories",
 }
 
 _WORDS = {
@@ -89,6 +103,8 @@ _WORDS = {
     "exact_copies": "{value:.0%} of synthetic rows equal a training row (by chance {baseline:.0%})",
     "exposed_auc": "whether somebody who stands out was in the training data can be told (AUC {value:.2f})",
     "attribute_leak": "hidden values of training patients are guessed better by {value:.0%} than of others",
+    "history_copies": "{value:.0%} of synthetic histories nearly equal a training patient's",
+    "history_auc": "histories are nearer to training patients than others' are (AUC {value:.2f}, by chance 0.50)",
 }
 
 
