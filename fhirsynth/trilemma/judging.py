@@ -15,9 +15,11 @@ from fhirsynth.trilemma.attributes import default_sensitive
 from fhirsynth.trilemma.columns import unlike
 from fhirsynth.trilemma.fidelity import Fidelity, measure_fidelity
 from fhirsynth.trilemma.literal import set_beside
+from fhirsynth.trilemma.lives.charts import Charts, example_charts
+from fhirsynth.trilemma.lives.copies import Copies, measure_copies
 from fhirsynth.trilemma.lives.histories import Histories
-from fhirsynth.trilemma.lives.shown import TimelineMeasure
-from fhirsynth.trilemma.lives.timeline import measure_histories
+from fhirsynth.trilemma.lives.shown import CodeShares, TimelineMeasure
+from fhirsynth.trilemma.lives.timeline import frequencies, measure_histories
 from fhirsynth.trilemma.measure import (
     DIMENSIONS,
     Cohort,
@@ -109,19 +111,19 @@ def evaluate(
     cohorts: tuple[Cohort, ...] = ("overall", "rare") if samples.cohort else ("overall",)
     steps = 3 * len(cohorts) + 2
     lived = _lived(extras.histories, schema, seed)
-    rules = (*plausibility(samples), *lived[2])
+    rules = (*plausibility(samples), *lived.rules)
     results: dict[Cohort, Parts] = {}
     for index, cohort in enumerate(cohorts):
         progress(3 * index, steps, f"utility, {cohort}")
         utility = measure_utility(samples, cohort, overall=results["overall"][0].learned if results else None)
         progress(3 * index + 1, steps, f"privacy, {cohort}")
-        privacy = measure_privacy(samples, cohort, guessed)
+        privacy = measure_privacy(samples, cohort, guessed, lived.copies.measures if cohort == "overall" else ())
         progress(3 * index + 2, steps, f"fidelity, {cohort}")
         fidelity = measure_fidelity(samples, cohort, rules if cohort == "overall" else ())
         results[cohort] = (utility, privacy, fidelity)
     progress(steps - 2, steps, "self-test")
     learned = results["overall"][0].learned
-    controls = self_test(samples, guessed, learned.real if learned else None, fresh)
+    controls = (*self_test(samples, guessed, learned.real if learned else None, fresh), *lived.copies.controls)
     progress(steps - 1, steps, "uplift" if extras.uplift else "")
     uplift, unmeasured = _uplift(samples, extras.uplift, fresh, holdout, schema)
     progress(steps, steps, "")
@@ -144,10 +146,10 @@ def evaluate(
         warnings=(*samples.notices, *_split_unlike(samples), *unmeasured),
         attributes=tuple(one for parts in results.values() for one in parts[1].attributes),
         rules=rules,
-        timeline=lived[0],
+        timeline=lived.measures,
         uplift=uplift,
         natural=natural_view(train, holdout, schema),
-        pictures=_pictures(samples, results, drawn, lived[1]),
+        pictures=_pictures(samples, results, drawn, lived, _charts(extras.histories, schema, findings)),
     )
 
 
@@ -164,12 +166,31 @@ def _split_unlike(samples: Samples) -> list[str]:
     return [line]
 
 
-def _lived(
-    histories: Histories | None, schema: FeatureSchema, seed: int
-) -> tuple[tuple[TimelineMeasure, ...], tuple[Marginal, ...], tuple[Rule, ...]]:
+@dataclass(frozen=True, slots=True)
+class _Lived:
+    """What was found of histories; nothing where there are none."""
+
+    measures: tuple[TimelineMeasure, ...] = ()
+    pictures: tuple[Marginal, ...] = ()
+    rules: tuple[Rule, ...] = ()
+    codes: CodeShares | None = None
+    copies: Copies = field(default_factory=Copies)
+
+
+def _lived(histories: Histories | None, schema: FeatureSchema, seed: int) -> _Lived:
     if histories is None:
-        return (), (), ()
-    return measure_histories(histories, index_date=schema.index_date, seed=seed)
+        return _Lived()
+    measures, pictures, rules = measure_histories(histories, index_date=schema.index_date, seed=seed)
+    codes = frequencies(histories, schema.index_date)
+    return _Lived(measures, pictures, rules, codes, measure_copies(histories, index_date=schema.index_date, seed=seed))
+
+
+def _charts(histories: Histories | None, schema: FeatureSchema, findings: Sequence[Finding]) -> Charts:
+    """Examples of histories; of a generator that leaks, none that might be a real patient's."""
+    if histories is None:
+        return Charts()
+    leaked = any(one.dimension == "privacy" and one.verdict == "FAIL" for one in findings)
+    return example_charts(histories, schema.index_date, leaked=leaked)
 
 
 def _uplift(
@@ -208,7 +229,7 @@ def _combined(findings: Sequence[Finding]) -> dict[Dimension, Verdict]:
 
 
 def _pictures(
-    samples: Samples, results: Mapping[Cohort, Parts], drawn: Cohort, timeline: tuple[Marginal, ...]
+    samples: Samples, results: Mapping[Cohort, Parts], drawn: Cohort, lived: _Lived, charts: Charts
 ) -> Pictures:
     utility, privacy, _ = results["overall"]
     shown = results.get(drawn, results["overall"])
@@ -219,5 +240,8 @@ def _pictures(
         rocs=(*utility.rocs, *privacy.rocs),
         distances=shown[1].distances,
         map=pca_map(samples, drawn),
-        timeline=timeline,
+        timeline=lived.pictures,
+        codes=lived.codes,
+        charts=charts.charts,
+        charts_note=charts.note,
     )

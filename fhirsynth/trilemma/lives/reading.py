@@ -105,8 +105,8 @@ def read_people(tables: Path, wanted: Collection[str] | None) -> tuple[Frame, bo
     for time in ("birth_date", "deceased_at"):
         times[time] = _days(rows[time])
         times[f"{time}_chars"] = _chars(rows[f"{time}_text"])
-    gender = rows["gender"].astype("string").fillna("").to_numpy(dtype=object)
-    people = pd.DataFrame({"patient_id": rows["patient_id"], "gender": gender, **times})
+    said = {name: rows[name].astype("string").fillna("").to_numpy(dtype=object) for name in ("gender", "origin")}
+    people = pd.DataFrame({"patient_id": rows["patient_id"], **said, **times})
     return people, bool((found["origin"] == SIMULATED).all())
 
 

@@ -18,13 +18,13 @@ from scipy.sparse import csr_matrix
 from fhirsynth.seeds import rng
 from fhirsynth.trilemma.intervals import Floats, Ints, interval
 from fhirsynth.trilemma.lives.aspects import NO_VERDICT, Aspect, Divisions, compare
-from fhirsynth.trilemma.lives.codes import code_frequency, grams, panels
+from fhirsynth.trilemma.lives.codes import code_frequency, code_shares, grams, panels
 from fhirsynth.trilemma.lives.courses import abatement, durations, encounters_by_class, onset_ages, reasons, seasons
 from fhirsynth.trilemma.lives.groups import MADE, REAL, Groups, Sequences
 from fhirsynth.trilemma.lives.histories import Histories, alike, read_histories
 from fhirsynth.trilemma.lives.order import day_number, order_in_time
 from fhirsynth.trilemma.lives.properties import PROPERTIES, Property, Values
-from fhirsynth.trilemma.lives.shown import CODED, TimelineMeasure
+from fhirsynth.trilemma.lives.shown import CODED, CodeShares, TimelineMeasure
 from fhirsynth.trilemma.lives.values import within_patients
 from fhirsynth.trilemma.measure import Marginal, Rule
 from fhirsynth.trilemma.samples import MIN_ROWS
@@ -78,6 +78,11 @@ def measure_histories(
     measures += [compare(aspect, groups, divisions) for aspect in aspects(groups)]
     rules = order_in_time(histories.real, histories.synthetic, index_date)
     return tuple(measures), tuple(one for one in pictures if one is not None), rules
+
+
+def frequencies(histories: Histories, index_date: date) -> CodeShares | None:
+    """How many patients have each of the commonest codes, to draw; None where nobody has any."""
+    return code_shares(Groups.of(histories, day_number(index_date) + 1))
 
 
 def aspects(groups: Groups) -> Iterator[Aspect]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from fhirsynth.trilemma.lives.shown import TimelineMeasure
 from fhirsynth.trilemma.measure import (
     Association,
     Attribute,
@@ -309,16 +308,3 @@ def broken_first(found: Sequence[Rule]) -> tuple[list[Rule], list[Rule]]:
     broken = [one for one in found if one.synthetic_broken or one.real_broken or one.verdict == "FAIL"]
     broken.sort(key=lambda one: -one.synthetic_broken / max(one.synthetic_checked, 1))
     return broken, [one for one in found if one not in broken]
-
-
-def timeline(found: Sequence[TimelineMeasure]) -> str:
-    """Which property of histories is furthest from real."""
-    known = [one for one in found if one.distance is not None and one.band is not None]
-    if not known:
-        return "None of them could be compared."
-    far = max(known, key=lambda one: (one.distance or 0.0) - (one.band or 0.0))
-    above = sum((one.distance or 0.0) > (one.band or 0.0) for one in known)
-    return (
-        f"{above} of {len(known)} properties are further from real than chance has it. Furthest: "
-        f"{words.plain(far.title)} (distance {words.figure(far.distance)}, noise {words.figure(far.band)})."
-    )

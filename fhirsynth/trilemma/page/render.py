@@ -19,7 +19,7 @@ from fhirsynth.trilemma.measure import (
     Uplift,
     UpliftPoint,
 )
-from fhirsynth.trilemma.page import captions, words
+from fhirsynth.trilemma.page import captions, lived, words
 from fhirsynth.trilemma.page.references import SOURCES
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals.update(words=words, captions=captions, figure=words.figure, share=words.share)
+    environment.globals.update(words=words, captions=captions, lived=lived, figure=words.figure, share=words.share)
     return environment
 
 
@@ -147,6 +147,8 @@ def _pictures(report: Report) -> dict[str, Any]:
         [(panel, drawing.marginal(panel)) for panel in some] for some in _grouped(_ordered_panels(held, report.columns))
     ]
     found["timeline"] = [(panel, drawing.marginal(panel)) for panel in held.timeline]
+    found["codes"] = drawing.codes(held.codes) if held.codes else None
+    found["charts"] = [(one, drawing.chart(one)) for one in held.charts]
     found["leaks"] = [
         (name, drawing.leaks(some, f"Leak by column, with intervals. {captions.attributes(some)}"))
         for name in ("overall", "rare")

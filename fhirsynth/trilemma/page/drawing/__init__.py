@@ -5,12 +5,16 @@ word says too.
 """
 
 from fhirsynth.trilemma.page.drawing.bars import marginal
+from fhirsynth.trilemma.page.drawing.chart import chart
 from fhirsynth.trilemma.page.drawing.curves import distances, leaks, mixing, rocs, span
 from fhirsynth.trilemma.page.drawing.fields import MOST_COLUMNS, association, difference, plane
+from fhirsynth.trilemma.page.drawing.shares import codes
 
 __all__ = [
     "MOST_COLUMNS",
     "association",
+    "chart",
+    "codes",
     "difference",
     "distances",
     "leaks",
