@@ -246,7 +246,7 @@ class Run:
         from fhirsynth.trilemma import Extras, evaluate
         from fhirsynth.trilemma.documents.croissant import DataFile
         from fhirsynth.trilemma.documents.report import write_report
-        from fhirsynth.trilemma.lives.timeline import read_histories
+        from fhirsynth.trilemma.lives.histories import Oracle, read_histories
 
         tables, synthetic = self._root / "tables", self._root / "synthetic" / "synthetic.parquet"
         schema = FeatureSchema.load(tables / "schema.json")
@@ -254,8 +254,18 @@ class Run:
         with tempfile.TemporaryDirectory(prefix="fhirsynth-") as scratch:
             folder, rows = Path(scratch), read_rows(synthetic, schema)
             made = read_back(self._root / "bundles", rows, schema, self.run_id, tables=folder)
-            histories = read_histories(tables, folder, train=train, holdout=holdout, made=made, schema=schema)
-        fresh = pd.read_parquet(self._root / "oracle" / "features.parquet") if self.spec.oracle else None
+            fresh = pd.read_parquet(self._root / "oracle" / "features.parquet") if self.spec.oracle else None
+            again = Oracle(self._root / "oracle", fresh) if fresh is not None else None
+            histories = read_histories(
+                tables,
+                folder,
+                train=train,
+                holdout=holdout,
+                made=made,
+                schema=schema,
+                oracle=again,
+                simulated=True,  # all real patients of a run are Synthea's
+            )
         uplift = {self.spec.model: made} if self.spec.uplift else {}
         report = evaluate(
             train,

@@ -83,9 +83,9 @@ def command(
     for line in inputs.notices:
         click.echo(line, err=True)
     extras = Extras(
-        oracle=inputs.more.pop("oracle", None),
-        histories=_histories(inputs, tables, synthetic_tables),
-        uplift={provenance.name: inputs.frames[2], **inputs.more} if uplift else {},
+        oracle=inputs.more.get("oracle"),
+        histories=_histories(inputs, tables, synthetic_tables, oracle),
+        uplift={provenance.name: inputs.frames[2], **{name: inputs.more[name] for name in others}} if uplift else {},
     )
     with bar("evaluate") as progress:
         report = evaluate(
@@ -120,10 +120,10 @@ def _named(also: tuple[str, ...], generator: str) -> dict[str, Path]:
     return found
 
 
-def _histories(inputs: Inputs, tables: Path | None, synthetic: Path | None) -> Histories | None:
+def _histories(inputs: Inputs, tables: Path | None, synthetic: Path | None, oracle: Path | None) -> Histories | None:
     from fhirsynth.errors import UsageError
     from fhirsynth.guess import UNKNOWN
-    from fhirsynth.trilemma.lives.timeline import read_histories
+    from fhirsynth.trilemma.lives.histories import Oracle, read_histories
 
     if tables is None or synthetic is None:
         return None
@@ -133,7 +133,13 @@ def _histories(inputs: Inputs, tables: Path | None, synthetic: Path | None) -> H
             "flatten has written beside the features"
         )
     train, holdout, made = inputs.frames
-    return read_histories(tables, synthetic, train=train, holdout=holdout, made=made, schema=inputs.schema)
+    # A fresh draw brings its histories where it lies among its tables.
+    fresh = None
+    if oracle is not None and (oracle.parent / "encounters.parquet").exists() and "patient_id" in inputs.more["oracle"]:
+        fresh = Oracle(oracle.parent, inputs.more["oracle"])
+    return read_histories(
+        tables, synthetic, train=train, holdout=holdout, made=made, schema=inputs.schema, oracle=fresh
+    )
 
 
 def _show(report: Report, out: Path, *, told: tuple[str, ...]) -> None:

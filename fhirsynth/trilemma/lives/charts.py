@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import date
 from typing import Final, Literal
@@ -34,7 +35,7 @@ CLASSES: Final = {
 }
 """Classes of encounters in words (https://terminology.hl7.org/CodeSystem-v3-ActCode.html)."""
 
-SHOWN: Final = (("the median number", 0.5), ("more than 80 % of them have", 0.8))
+SHOWN: Final = (("the median number", 0.5), ("the 80th percentile", 0.8))
 """Which synthetic patients are shown, by how many entries their history has."""
 
 HIDDEN: Final = (
@@ -53,6 +54,9 @@ _TIMES: Final = {
     "medications": "authored",
     "procedures": "start",
 }
+_TAG: Final = re.compile(r" \((disorder|finding|situation|procedure|regime/therapy|morphologic abnormality)\)$")
+"""Semantic tags of SNOMED CT, which say what the lane says."""
+
 _LAID_ASIDE: Final = ("(finding)", "(situation)")
 
 
@@ -94,13 +98,19 @@ def example_charts(histories: Histories, index_date: date, *, leaked: bool = Fal
     ]
     chosen = "Chosen by the number of entries, not by looks."
     if not histories.nobodys:
-        return Charts(tuple(made), f"{chosen} {HIDDEN}")
+        return Charts(_aligned(made), f"{chosen} {HIDDEN}")
     like = _most_like(histories, places[0], counts[places[0]])
     real = chart(histories.real, like, until, "real", "Holdout patient, simulated", " (most like the next)")
     more = (
         "The first is a holdout patient, a simulated one: the one most like the next in sex, age and number of entries."
     )
-    return Charts((real, *made), f"{chosen} {more}")
+    return Charts(_aligned([real, *made]), f"{chosen} {more}")
+
+
+def _aligned(charts: list[Chart]) -> tuple[Chart, ...]:
+    """The same with one axis for all."""
+    ends = {"start": min(one.start for one in charts), "end": max(one.end for one in charts)}
+    return tuple(one.model_copy(update=ends) for one in charts)
 
 
 def entries(lives: Lives) -> Ints:
@@ -174,6 +184,11 @@ def _at(times: Floats) -> tuple[float, ...]:
     return tuple(sorted({_years(one) for one in times[np.isfinite(times)]}))
 
 
+def _bare(title: str) -> str:
+    """A name without the semantic tag at its end."""
+    return _TAG.sub("", title) or title
+
+
 def _names(frame: pd.DataFrame) -> pd.Series:
     """What each entry is called."""
     shown = frame["display"].astype(object)
@@ -193,7 +208,7 @@ def _lanes(frame: pd.DataFrame, name: str) -> tuple[Ticks, ...]:
     counts = names.value_counts()
     order = sorted(counts.index, key=lambda one: (-counts[one], one))
     kept, others = order[: LANES[name]], order[LANES[name] :]
-    lanes = [Ticks(title=one, at=_at(times[(names == one).to_numpy()])) for one in kept]
+    lanes = [Ticks(title=_bare(one), at=_at(times[(names == one).to_numpy()])) for one in kept]
     if others:
         rest: Bools = names.isin(others).to_numpy()
         lanes.append(Ticks(title=f"{len(others)} others", at=_at(times[rest])))
@@ -210,7 +225,7 @@ def _conditions(frame: pd.DataFrame) -> tuple[Spans, ...]:
     lasted = pd.Series(np.nan_to_num(ends - frame["onset"].to_numpy()), index=frame.index).groupby(names).sum()
     order = sorted(lasted.index, key=lambda one: (one.endswith(_LAID_ASIDE), -round(lasted[one], 3), one))
     kept, others = order[: LANES["conditions"]], order[LANES["conditions"] :]
-    lanes = [Spans(title=one, spans=_spans(frame[(names == one).to_numpy()])) for one in kept]
+    lanes = [Spans(title=_bare(one), spans=_spans(frame[(names == one).to_numpy()])) for one in kept]
     if others:
         lanes.append(Spans(title=f"{len(others)} others", spans=_spans(frame[names.isin(others).to_numpy()])))
     return tuple(one for one in lanes if one.spans)

@@ -11,6 +11,10 @@ NAMED = 6
 """Codes that the picture of code frequencies names."""
 
 
+MENTIONED = 3
+"""Differences that a row of the table names."""
+
+
 def timeline(found: Sequence[TimelineMeasure]) -> str:
     """Which properties of histories lie within their band, and which do not."""
     known = [one for one in found if one.within is not None]
@@ -36,11 +40,18 @@ def within(one: TimelineMeasure) -> str:
     return {None: "not compared", True: "within", False: "beyond"}[one.within]
 
 
+def unit(one: TimelineMeasure) -> str:
+    """What the figures of a property are."""
+    if one.statistic != "Kolmogorov-Smirnov D":
+        return one.unit
+    return f"median, {one.unit}" if one.unit else "median"
+
+
 def furthest(one: TimelineMeasure) -> str:
     """What differs most, in a sentence; empty where nothing is named."""
     named = "; ".join(
         f"{words.plain(part.title)} ({words.amount(part.real)} real, {words.amount(part.synthetic)} synthetic)"
-        for part in one.furthest
+        for part in one.furthest[:MENTIONED]
     )
     return f"Differing most: {named}." if named else ""
 

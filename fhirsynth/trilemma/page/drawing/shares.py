@@ -38,7 +38,7 @@ def codes(found: CodeShares) -> Markup:
     parts.append(line(plot.x(0), plot.y(0), plot.x(1), plot.y(1), "chance"))
     # Those beyond lie on top of the others.
     parts += [_mark(one, plot) for one in sorted(found.points, key=lambda one: one.beyond)]
-    return picture(WIDTH, BOTTOM + 86, lived.codes_alternative(found), [*parts, *_legend()])
+    return picture(WIDTH, BOTTOM + 104, lived.codes_alternative(found), [*parts, *_legend()])
 
 
 _CORNERS: Final[Mapping[str, tuple[tuple[float, float], ...]]] = {
@@ -64,10 +64,10 @@ def _shape(table: str, x: float, y: float, *, beyond: bool) -> Markup:
 
 
 def _legend() -> list[Markup]:
-    parts = []
+    parts = [text(52, BOTTOM + 86, "filled: beyond the band")]
     for index, table in enumerate(("conditions", "observations", "medications", "procedures")):
         left, top = 52 + 200 * (index % 2), BOTTOM + 52 + 17 * (index // 2)
         parts.append(_shape(table, left, top - 4, beyond=False))
         parts.append(_shape(table, left + 12, top - 4, beyond=True))
-        parts.append(text(left + 24, top, f"{table} (filled: beyond the band)" if not index else table))
+        parts.append(text(left + 24, top, table))
     return parts
