@@ -53,7 +53,7 @@ while (walk.nextNode()) {
   if (ratio(numbers(one.closest('svg') ? style.fill : style.color), ground(one)) < 4.5) say('text contrast', one);
 }
 for (const one of all('svg .real:not(.pale), svg .synthetic, svg .mark, svg [class*=line], svg .edge, svg .band, '
-    + 'svg .axis, svg .chance, svg .threshold, svg .whisker, svg .real-top')) {
+    + 'svg .axis, svg .code, svg .chance, svg .threshold, svg .whisker, svg .real-top')) {
   const style = getComputedStyle(one);
   const paint = style.stroke !== 'none' && !one.matches('.mark') ? style.stroke : style.fill;
   shapes += 1;

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from fhirsynth.trilemma.lives.shown import CODED, Chart, CodeShare, CodeShares, Course, Spans, Ticks
 from fhirsynth.trilemma.measure import Association, Distances, Marginal, PcaMap, Roc
 
 COLUMNS = (
@@ -152,3 +153,42 @@ def distances(draw: np.random.Generator) -> Distances:
         for name, centre in (("synthetic to train", 2.2), ("holdout to train", 2.6), ("train, leave one out", 2.55))
     }
     return Distances(edges=_tuple(edges), series=series, threshold=1.42)
+
+
+def code_shares(draw: np.random.Generator) -> CodeShares:
+    """Ten codes of each table; the last one of each is beyond the band."""
+    points = [
+        CodeShare(
+            table=table,
+            title=f"{table} number {index}",
+            real=round(0.09 * index, 2),
+            synthetic=min(1.0, round(0.09 * index + (0.15 if index == 9 else 0.01), 2)),
+            beyond=index == 9,
+        )
+        for table in CODED
+        for index in range(10)
+    ]
+    at = np.linspace(0, 1, 11)
+    return CodeShares(points=tuple(points), at=_tuple(at), low=_tuple(at * 0.9), high=_tuple(at**0.9), hidden=3)
+
+
+def charts(title: str = "Cystic fibrosis") -> tuple[Chart, ...]:
+    """A real and a synthetic history with every kind of lane; ``title`` is what everything is called."""
+    at = (2003.5, 2009.25, 2017.0)
+    return tuple(
+        Chart(
+            origin=origin,
+            title=f"Patient: female, 21 years, 31 entries, {title}",
+            start=2003.0,
+            end=2026.0,
+            encounters=(Ticks(title="ambulatory", at=at), Ticks(title=title, at=())),
+            conditions=(Spans(title=title, spans=((2003.5, None), (2004.0, 2004.0), (2005.0, 2030.0))),),
+            medications=(Ticks(title=title, at=at[:1]),),
+            procedures=(Ticks(title=title, at=at[1:]),),
+            labs=(
+                Course(title=title, unit="kg", at=at, value=(3.2, 20.0, 51.0)),
+                Course(title=title, unit=title, at=at, value=(7.0, 7.0, 7.0)),
+            ),
+        )
+        for origin in ("real", "synthetic")
+    )

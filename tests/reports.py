@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from fhirsynth.trilemma.lives.shown import Difference
 from fhirsynth.trilemma.measure import (
     Attribute,
     Cohort,
@@ -26,7 +27,7 @@ from fhirsynth.trilemma.measure import (
     UpliftPoint,
     Verdict,
 )
-from tests.drawn import COLUMNS, association, bins, distances, panels, pca_map, rocs
+from tests.drawn import COLUMNS, association, bins, charts, code_shares, distances, panels, pca_map, rocs
 
 HOSTILE = (
     "--><script>document.title='ran'</script>",
@@ -171,6 +172,8 @@ def _timeline() -> tuple[TimelineMeasure, ...]:
             patients_real=800,
             patients_synthetic=790,
             note=note,
+            fresh=band,
+            furthest=(Difference(title="Gap", real=0.1, synthetic=0.3, distance=0.2, band=0.1),) if distance else (),
         )
         for name, title, unit, real, made, distance, band, note in rows
     )
@@ -342,6 +345,9 @@ def full_report(
             distances=distances(draw),
             map=pca_map(draw),
             timeline=(bins("Time between encounters (days)", "gap", draw, 5.0),),
+            codes=code_shares(draw),
+            charts=charts(),
+            charts_note="Chosen by the number of entries, not by looks.",
         ),
     }
     return Report(**{**fields, **changes})
@@ -352,6 +358,11 @@ def hostile_report() -> Report:
     texts = [HOSTILE[index % len(HOSTILE)] for index in range(len(COLUMNS))]
     plain = full_report({name: text for (name, _), text in zip(COLUMNS, texts, strict=True)}, HOSTILE)
     every = " ".join(HOSTILE)
+    codes = plain.pictures.codes
+    named = codes and codes.model_copy(
+        update={"points": tuple(one.model_copy(update={"title": HOSTILE[1]}) for one in codes.points)}
+    )
+    far = Difference(title=every, real=0.1, synthetic=0.3, distance=0.2, band=0.1)
     return plain.model_copy(
         update={
             "valid": False,
@@ -364,7 +375,13 @@ def hostile_report() -> Report:
             "measures": tuple(one.model_copy(update={"note": every, "title": HOSTILE[2]}) for one in plain.measures),
             "attributes": tuple(one.model_copy(update={"title": HOSTILE[7]}) for one in plain.attributes),
             "rules": tuple(one.model_copy(update={"title": HOSTILE[0]}) for one in plain.rules),
-            "timeline": tuple(one.model_copy(update={"title": HOSTILE[4], "note": every}) for one in plain.timeline),
+            "timeline": tuple(
+                one.model_copy(update={"title": HOSTILE[4], "note": every, "furthest": (far,)})
+                for one in plain.timeline
+            ),
+            "pictures": plain.pictures.model_copy(
+                update={"codes": named, "charts": charts(HOSTILE[2]), "charts_note": every}
+            ),
             "controls": tuple(one.model_copy(update={"note": HOSTILE[5]}) for one in plain.controls),
             "natural": tuple(one.model_copy(update={"title": HOSTILE[6]}) for one in plain.natural),
             "uplift": plain.uplift and plain.uplift.model_copy(update={"sentence": every, "notes": HOSTILE}),

@@ -126,7 +126,7 @@ def test_it_prints_whole_with_header_and_no_orphaned_heading(tmp_path: Path, tex
         "Column With",
         "Column Cohort",
         "Rule Kind",
-        "Property Unit",
+        "Property Figure",
         "Help Added",
     )
     assert [sheet[-2] for sheet in printed if sheet[-2].endswith("band.")] == [], "a picture without its caption"

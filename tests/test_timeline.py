@@ -104,7 +104,13 @@ def beyond(measures: dict[str, TimelineMeasure]) -> set[str]:
     return {name for name, one in measures.items() if one.distance is not None and one.band and one.distance > one.band}
 
 
-NOBODY_HAS = {"reason_gap", "reason_first", "condition_duration", "within_patient_variation", "code_frequency_procedures"}
+NOBODY_HAS = {
+    "reason_gap",
+    "reason_first",
+    "condition_duration",
+    "within_patient_variation",
+    "code_frequency_procedures",
+}
 """What nobody of :func:`population` has any of."""
 
 

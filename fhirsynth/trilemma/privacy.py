@@ -51,7 +51,7 @@ def measure_privacy(
     ]
     if small:
         reason = f"There are only {' and '.join(small)} rows of this cohort; {MIN_ROWS} of each are needed."
-        return _nothing(cohort, reason, histories)
+        return _nothing(cohort, reason)
     with threads_for(len(samples.train)):
         world = World.of(samples, cohort)
         membership, curves = measure_membership(world)
@@ -62,7 +62,7 @@ def measure_privacy(
     return Privacy(measures, attributes, curves, distances, verdict, _sentence(measures, verdict))
 
 
-def _nothing(cohort: Cohort, reason: str, histories: Sequence[Measure]) -> Privacy:
+def _nothing(cohort: Cohort, reason: str) -> Privacy:
     rows = (
         ("membership_auc", "Membership-inference AUC (strongest of several attacks)", "≈ 0.50"),
         ("attribute_accuracy", "Attribute-inference accuracy", "≈ baseline"),
@@ -83,9 +83,7 @@ def _nothing(cohort: Cohort, reason: str, histories: Sequence[Measure]) -> Priva
         )
         for name, title, target in rows
     ]
-    measures += histories
-    verdict = verdict_of(measures)
-    return Privacy(measures, [], [], None, verdict, _sentence(measures, verdict) if verdict == "FAIL" else reason)
+    return Privacy(measures, [], [], None, "UNDERPOWERED", reason)
 
 
 _SHORT = {

@@ -16,7 +16,7 @@ import numpy as np
 from scipy.sparse import csr_matrix, vstack
 
 from fhirsynth.trilemma.intervals import Floats, Ints
-from fhirsynth.trilemma.lives.groups import FEWEST, MADE, REAL, Groups
+from fhirsynth.trilemma.lives.groups import MADE, REAL, Groups, showable
 from fhirsynth.trilemma.lives.shown import Difference, TimelineMeasure
 from fhirsynth.trilemma.samples import MIN_ROWS
 
@@ -56,7 +56,7 @@ class Aspect:
         Cumulative shares are compared by the largest gap of each item (D), the one distribution over bins by half the
         sum of its gaps (total variation), and single figures by their difference; means are over items.
     name_of
-        What an item (of one item: a bin) is called.
+        What an item (of one distribution: a bin) is called; None: there is one figure alone.
     part
         The item (or bin) that each column belongs to, -1: none, shape (columns,).
     figures
@@ -75,7 +75,7 @@ class Aspect:
     sums: tuple[csr_matrix, ...]
     form: Form
     statistic: Statistic
-    name_of: Callable[[int], str]
+    name_of: Callable[[int], str] | None
     part: Ints
     figures: tuple[float, float]
     middle: Floats | None = None
@@ -186,7 +186,7 @@ class _Compared:
             distance=float(_total(aspect, seen).mean()),
             band=float(np.quantile(every, 0.95)) + SLACK,
             fresh=float(fresh.mean()) if groups.fresh is not None else float(np.median(every)),
-            furthest=_furthest(aspect, seen.mean(axis=0), np.quantile(null, 0.95, axis=0)),
+            furthest=_furthest(aspect, groups, seen.mean(axis=0), np.quantile(null, 0.95, axis=0)),
         )
 
 
@@ -208,15 +208,21 @@ def _total(aspect: Aspect, gaps: Floats) -> Floats:
     return whole
 
 
-def _furthest(aspect: Aspect, seen: Floats, band: Floats) -> tuple[Difference, ...]:
+def _having(aspect: Aspect, sums: csr_matrix) -> Ints:
+    """How many patients have anything of each item (or bin)."""
+    columns = np.bincount(sums.indices, minlength=len(aspect.part))
+    belongs = aspect.part >= 0
+    found: Ints = np.bincount(aspect.part[belongs], weights=columns[belongs]).astype(np.int64)
+    return found
+
+
+def _furthest(aspect: Aspect, groups: Groups, seen: Floats, band: Floats) -> tuple[Difference, ...]:
     """The largest differences beyond their band; nothing that one to four real patients have is named."""
-    if len(seen) < 2:
+    if aspect.name_of is None:
         return ()
     figures = [_named(aspect, place) for place in (REAL, MADE)]
-    columns = np.bincount(aspect.sums[REAL].indices, minlength=len(aspect.part))
-    belongs = aspect.part >= 0
-    having = np.bincount(aspect.part[belongs], weights=columns[belongs], minlength=len(seen))
-    shown = (seen > band + SLACK) & ((having == 0) | (having >= FEWEST))
+    every = np.sum([_having(aspect, aspect.sums[place]) for place in groups.pool], axis=0)
+    shown = (seen > band + SLACK) & showable(_having(aspect, aspect.sums[REAL]), every)
     order = [int(one) for one in np.argsort(band - seen, kind="stable") if shown[one]][:NAMED]
     return tuple(
         Difference(

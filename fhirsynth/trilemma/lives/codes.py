@@ -9,7 +9,7 @@ from scipy.sparse import csr_matrix, hstack
 
 from fhirsynth.trilemma.intervals import Bools, Floats, Ints
 from fhirsynth.trilemma.lives.aspects import DIFFERENCE, VARIATION, Aspect
-from fhirsynth.trilemma.lives.groups import FEWEST, MADE, REAL, TIMES, Coded, Groups, Sequences, word
+from fhirsynth.trilemma.lives.groups import MADE, REAL, TIMES, Coded, Groups, Sequences, showable, word
 from fhirsynth.trilemma.lives.properties import View
 from fhirsynth.trilemma.lives.shown import CODED, CodedTable, CodeShare, CodeShares
 from fhirsynth.trilemma.pictures import band
@@ -111,7 +111,8 @@ def code_shares(groups: Groups) -> CodeShares | None:
         has = has_code(groups, table, coded)
         top = commonest(groups, has, TOP)
         counts = [np.asarray(has[place].sum(axis=0))[0][top] for place in (REAL, MADE)]
-        rare = (counts[0] > 0) & (counts[0] < FEWEST)
+        every = sum(np.asarray(has[place].sum(axis=0))[0][top] for place in groups.pool)
+        rare = ~showable(counts[0], np.asarray(every))
         hidden += int(rare.sum())
         real, made = (count / size for count, size in zip(counts, groups.sizes[:2], strict=True))
         low, high = _ends(real, groups)

@@ -91,6 +91,18 @@ class Coded:
         return cls(tuple(codes), tuple(both.categories))
 
 
+def showable(holdout: Ints, everybody: Ints) -> Bools:
+    """Of what so many real patients have, what may be shown: nothing that only one to four of them have.
+
+    Parameters
+    ----------
+    holdout, everybody
+        How many of the holdout, and of all real patients, have it, each of shape (things,).
+    """
+    found: Bools = ((holdout == 0) | (holdout >= FEWEST)) & ((everybody == 0) | (everybody >= FEWEST))
+    return found
+
+
 def _text(value: object) -> str:
     return str(value)
 

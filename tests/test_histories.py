@@ -1,0 +1,450 @@
+"""Histories: what is alike lies within its band and what differs is named, copies are found, and charts show nobody."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+from scipy.sparse import csr_matrix
+
+from fhirsynth.errors import EvaluateError
+from fhirsynth.guess import guess_schema
+from fhirsynth.trilemma import Extras, evaluate
+from fhirsynth.trilemma.documents.report import write_report
+from fhirsynth.trilemma.lives import copies
+from fhirsynth.trilemma.lives.charts import LEAKED, entries, example_charts
+from fhirsynth.trilemma.lives.copies import likeness, measure_copies
+from fhirsynth.trilemma.lives.histories import Histories, Lives, Oracle, read_histories
+from fhirsynth.trilemma.lives.shown import TimelineMeasure
+from fhirsynth.trilemma.lives.timeline import frequencies, measure_histories
+from fhirsynth.trilemma.measure import Measure
+from fhirsynth.trilemma.page import drawing, lived
+from fhirsynth.trilemma.page.charts import chart_svg, read_chart
+from fhirsynth.trilemma.privacy import measure_privacy
+from tests.evaluating import patients
+from tests.plain import normals, plain_samples
+from tests.told import at, joined, moved, of, save, told
+
+INDEX = date(2026, 1, 1)
+REAL = 160
+ASPECTS = {
+    "encounters_by_class", "seasonality", "code_frequency_conditions", "code_frequency_observations",
+    "code_frequency_medications", "code_frequency_procedures", "panel_cooccurrence", "sequences_of_2",
+    "sequences_of_3", "onset_by_condition", "abatement_share", "condition_duration", "reason_named", "reason_first",
+    "within_patient_variation", "reason_gap",
+}  # fmt: skip
+
+
+def names(first: int, last: int, prefix: str = "p") -> list[str]:
+    return [f"{prefix}{number}" for number in range(first, last)]
+
+
+@pytest.fixture(scope="module")
+def real(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save(tmp_path_factory.mktemp("real"), told(REAL, 1))
+
+
+@pytest.fixture(scope="module")
+def sides(real: Path) -> tuple[Lives, Lives]:
+    """Holdout and training patients."""
+    return Lives.read(real, names(0, 70)), Lives.read(real, names(70, REAL))
+
+
+def measured(sides: tuple[Lives, Lives], folder: Path, seed: int = 1) -> dict[str, TimelineMeasure]:
+    both = Histories(sides[0], Lives.read(folder), sides[1])
+    return {one.name: one for one in measure_histories(both, index_date=INDEX, seed=seed)[0]}
+
+
+@pytest.fixture(scope="module")
+def plain(sides: tuple[Lives, Lives], tmp_path_factory: pytest.TempPathFactory) -> dict[str, TimelineMeasure]:
+    """What a draw comes to in which nothing is changed."""
+    return measured(sides, save(tmp_path_factory.mktemp("plain"), told(80, 2)))
+
+
+def apart(measures: dict[str, TimelineMeasure]) -> set[str]:
+    return {name for name, one in measures.items() if one.within is False}
+
+
+# ---------------------------------------------------------------- what is alike and what is not
+
+
+def test_fresh_draws_are_within(sides: tuple[Lives, Lives], tmp_path: Path) -> None:
+    found = [measured(sides, save(tmp_path / str(seed), told(80, seed))) for seed in range(2, 6)]
+    assert set(found[0]) >= ASPECTS
+    some = [one for each in found for name, one in each.items() if name in ASPECTS]
+    assert all(one.distance is not None and one.fresh is not None for one in some)
+    # One in twenty by chance; four draws against one holdout are not independent.
+    assert sum(one.within is False for one in some) <= 0.15 * len(some)
+    assert found[0] == measured(sides, tmp_path / "2")
+
+
+CHANGES: dict[str, tuple[dict[str, Any], str]] = {
+    "encounters_by_class": ({"emergencies": 0.6}, "EMER"),
+    "seasonality": ({"summer": 0.4}, "Jul"),
+    "code_frequency_conditions": ({"illnesses": 0.6}, "Infection"),
+    "code_frequency_procedures": ({"rare": 0.02}, "Test"),
+    "panel_cooccurrence": ({"whole_panel": 0.5}, "Hemoglobin with Platelets"),
+    "sequences_of_2": ({"shuffled": True}, "Test"),
+    "sequences_of_3": ({"shuffled": True}, "→"),
+    "onset_by_condition": ({"onset": -15.0}, "Infection"),
+    "abatement_share": ({"ends": 0.3}, "Infection"),
+    "condition_duration": ({"lasts": 80.0}, "Infection"),
+    "reason_named": ({"reason": 0.1}, ""),
+    "reason_first": ({"early": 0.5}, ""),
+    "within_patient_variation": ({"swing": 0.1}, "Hemoglobin"),
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_what_differs_is_beyond_its_band_and_is_named(
+    sides: tuple[Lives, Lives], plain: dict[str, TimelineMeasure], tmp_path: Path, name: str
+) -> None:
+    changed, title = CHANGES[name]
+    other = measured(sides, save(tmp_path, told(80, 2, **changed)))
+    assert name in apart(other) - apart(plain)
+    if title:
+        furthest = other[name].furthest
+        assert all(one.beyond for one in furthest)
+        assert any(title in one.title for one in furthest)
+        assert title.split(" ")[0] in lived.furthest(other[name])
+    assert other[name].title in lived.timeline(tuple(other.values()))
+
+
+def test_a_table_that_is_empty_on_one_side_is_compared(sides: tuple[Lives, Lives], tmp_path: Path) -> None:
+    bare = told(80, 2) | {"procedures": [], "medications": []}
+    found = measured(sides, save(tmp_path, bare))
+    assert {"code_frequency_procedures", "code_frequency_medications"} <= apart(found)
+    assert found["code_frequency_procedures"].synthetic == 0
+    assert found["reason_named"].within is None
+    assert "Fewer than 10 patients have any (synthetic)." in found["reason_named"].note
+    said = lived.timeline(tuple(found.values()))
+    assert "Not compared, as too few patients have any: " in said
+    assert said.index(found["reason_named"].title) > said.index("Not compared")
+
+
+def test_too_few_patients_are_not_compared(real: Path, tmp_path: Path) -> None:
+    few = save(tmp_path, told(8, 2))
+    both = Histories(Lives.read(real, names(0, 9)), Lives.read(few))
+    measures = measure_histories(both, index_date=INDEX, seed=1)[0]
+    assert {one.within for one in measures} == {None}
+    assert all(one.real is None and one.furthest == () for one in measures)
+
+
+def test_a_fresh_draw_is_what_a_perfect_generator_comes_to(
+    real: Path, sides: tuple[Lives, Lives], tmp_path: Path
+) -> None:
+    made, fresh = (save(tmp_path / str(seed), told(80, seed, prefix=prefix)) for seed, prefix in ((2, "s"), (3, "f")))
+    rows = {name: pd.DataFrame({"patient_id": some}) for name, some in (("f", names(0, 80, "f")), ("h", names(0, 70)))}
+    schema = guess_schema([patients(20)["train"]]).schema
+    train = pd.DataFrame({"patient_id": names(70, REAL)})
+    parts = {"train": train, "holdout": rows["h"], "made": pd.DataFrame({"x": range(80)})}
+    without = read_histories(real, made, **parts, schema=schema)
+    found = read_histories(real, made, **parts, schema=schema, oracle=Oracle(fresh, rows["f"]))
+    assert found.fresh is not None
+    assert len(found.fresh) == 80
+    with_one, none = (
+        {one.name: one for one in measure_histories(some, index_date=INDEX, seed=1)[0]} for some in (found, without)
+    )
+    assert {one.fresh for one in with_one.values()} != {one.fresh for one in none.values()}
+    # The fresh draw as the synthetic one is as far away as it says, but for which codes are then the commonest.
+    swapped = {
+        one.name: one for one in measure_histories(replace(without, synthetic=found.fresh), index_date=INDEX, seed=1)[0]
+    }
+    for name in ASPECTS:
+        assert swapped[name].distance == pytest.approx(with_one[name].fresh, abs=0.01)
+
+
+# ---------------------------------------------------------------- what is shown of codes
+
+
+def test_codes_of_one_to_four_real_patients_are_not_shown(tmp_path: Path) -> None:
+    rows = told(60, 1)
+    for patients_, code in ((4, "four"), (12, "many")):
+        for name in names(0, patients_):
+            more = {"patient_id": name, "code": code, "display": code.capitalize(), "onset": at(10)}
+            rows["conditions"].append({**more, "verification_status": "confirmed"})
+    # Words that one patient alone has for a code that many have.
+    rows["conditions"][0]["display"] = "Quillonish"
+    both = Histories(*(Lives.read(save(tmp_path / str(seed), some)) for seed, some in ((0, rows), (1, told(60, 2)))))
+    found = frequencies(both, INDEX)
+    assert found is not None
+    titles = {one.title for one in found.points}
+    assert "Many" in titles
+    assert titles.isdisjoint({"Four", "four", "Quillonish"})
+    assert found.hidden == 1
+    assert "1 codes that one to four real patients have are not shown" in lived.codes(found)
+    many = next(one for one in found.points if one.title == "Many")
+    assert (many.real, many.synthetic, many.beyond) == (0.2, 0, True)
+    measures = measure_histories(both, index_date=INDEX, seed=1)[0]
+    named = {part.title for one in measures for part in one.furthest}
+    assert not [one for one in named if "our" in one or "Quillonish" in one]
+
+
+def test_marks_are_filled_beyond_the_band_alone(sides: tuple[Lives, Lives], tmp_path: Path) -> None:
+    found = frequencies(Histories(sides[0], Lives.read(save(tmp_path, told(80, 2, rare=0.01)))), INDEX)
+    assert found is not None
+    made = drawing.codes(found)
+    beyond = sum(one.beyond for one in found.points)
+    assert beyond >= 1
+    assert made.count('class="code beyond"') == beyond + 4
+    assert made.count('class="code"') == len(found.points) - beyond + 4
+    assert "Test" in lived.codes_alternative(found)
+
+
+# ---------------------------------------------------------------- copies
+
+
+def judged(sides: tuple[Lives, Lives], folder: Path) -> dict[str, Measure]:
+    found = measure_copies(Histories(sides[0], Lives.read(folder), sides[1]), index_date=INDEX, seed=1)
+    assert all(one.ok for one in found.controls), found.controls
+    return {one.name: one for one in found.measures}
+
+
+@pytest.fixture(scope="module")
+def mixed() -> tuple[Any, Any]:
+    """Sixteen training patients, and 64 unseen ones: a fifth of 80 are copies."""
+    return of(told(REAL, 1), set(names(70, 86)), "copy-"), told(64, 9, prefix="s")
+
+
+def test_unseen_patients_fail_nothing(sides: tuple[Lives, Lives], tmp_path: Path) -> None:
+    for seed in range(2, 8):
+        found = judged(sides, save(tmp_path / str(seed), told(80, seed, prefix="s")))
+        assert "FAIL" not in {one.verdict for one in found.values()}
+        assert found["history_copies"].value == pytest.approx(0, abs=0.1)
+    again = judged(sides, tmp_path / "7")
+    assert again == found
+
+
+def test_a_fifth_of_copies_fails(sides: tuple[Lives, Lives], tmp_path: Path, mixed: tuple[Any, Any]) -> None:
+    found = judged(sides, save(tmp_path, joined(*mixed)))
+    copied = found["history_copies"]
+    assert copied.verdict == "FAIL"
+    assert copied.value == pytest.approx(0.2, abs=0.06)
+    assert copied.p is not None
+    assert copied.p < 0.0025
+
+
+def test_near_copies_fail(sides: tuple[Lives, Lives], tmp_path: Path, mixed: tuple[Any, Any]) -> None:
+    """Every time is moved a little and a tenth of the procedures is gone; the codes are mostly as they were."""
+    found = judged(sides, save(tmp_path, joined(moved(mixed[0], 0.01), mixed[1])))
+    assert found["history_copies"].verdict == "FAIL"
+
+
+def test_copies_of_holdout_patients_are_no_leak(real: Path, sides: tuple[Lives, Lives], tmp_path: Path) -> None:
+    """They were not learned from, so nothing was remembered."""
+    unseen = of(told(REAL, 1), set(names(0, 16)), "copy-")
+    found = judged(sides, save(tmp_path, joined(unseen, told(64, 9, prefix="s"))))
+    assert "FAIL" not in {one.verdict for one in found.values()}
+
+
+def test_all_of_the_training_data_fail_both_ways(real: Path, sides: tuple[Lives, Lives]) -> None:
+    found = measure_copies(Histories(sides[0], sides[1], sides[1]), index_date=INDEX, seed=1)
+    assert {one.verdict for one in found.measures} == {"FAIL"}
+    assert found.measures[0].value == pytest.approx(1, abs=0.01)
+    assert found.measures[1].value == 1
+
+
+def test_the_controls_say_whether_copies_would_be_noticed(sides: tuple[Lives, Lives], tmp_path: Path) -> None:
+    made = Lives.read(save(tmp_path, told(80, 2, prefix="s")))
+    half, mixed_ = measure_copies(Histories(sides[0], made, sides[1]), index_date=INDEX, seed=1).controls
+    assert (half.must, half.ok) == ("fail nothing", True)
+    assert mixed_.must.startswith("fail privacy")
+    assert (mixed_.got, mixed_.ok) == ({"privacy": "FAIL"}, True)
+
+
+def test_a_silent_measure_is_seen_by_its_control(
+    sides: tuple[Lives, Lives], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If nothing is ever a leak, the control that holds copies does not answer as it must."""
+    monkeypatch.setattr(copies, "leak_verdict", lambda *_: "PASS")
+    monkeypatch.setattr(copies, "AUC_FAIL", 1.1)
+    monkeypatch.setattr(copies, "AUC_PASS", 1.1)
+    made = Lives.read(save(tmp_path, told(80, 2, prefix="s")))
+    controls = measure_copies(Histories(sides[0], made, sides[1]), index_date=INDEX, seed=1).controls
+    assert [one.ok for one in controls] == [True, False]
+
+
+def test_likeness_is_weighted_jaccard() -> None:
+    one = csr_matrix(np.array([[1, 1, 1, 0], [0, 0, 0, 1]], dtype=np.float32))
+    other = csr_matrix(np.array([[1, 1, 0, 0], [0, 0, 0, 1], [1, 1, 1, 0]], dtype=np.float32))
+    assert likeness(one, other) == pytest.approx(np.array([[2 / 3, 0, 1], [0, 1, 0]]))
+
+
+def test_short_histories_are_counted_and_left_out(sides: tuple[Lives, Lives], tmp_path: Path) -> None:
+    rows = joined(told(80, 2, prefix="s"), {"patients": [{"patient_id": f"e{number}"} for number in range(3)]})
+    found = measure_copies(Histories(sides[0], Lives.read(save(tmp_path, rows)), sides[1]), index_date=INDEX, seed=1)
+    assert found.measures[0].n == 80
+    assert "3 synthetic histories with fewer than three events are left out." in found.measures[0].note
+
+
+def test_too_few_histories_are_underpowered_and_none_is_nothing(sides: tuple[Lives, Lives], tmp_path: Path) -> None:
+    made = Lives.read(save(tmp_path, told(6, 2, prefix="s")))
+    found = measure_copies(Histories(sides[0], made, sides[1]), index_date=INDEX, seed=1)
+    (one,) = found.measures
+    assert (one.verdict, one.value, found.controls) == ("UNDERPOWERED", None, ())
+    assert "Only 6 synthetic histories" in one.note
+    assert measure_copies(Histories(sides[0], made), index_date=INDEX, seed=1) == copies.Copies()
+
+
+def test_copied_histories_decide_the_verdict_on_privacy(sides: tuple[Lives, Lives]) -> None:
+    samples = plain_samples(*(normals(40, 4, seed) for seed in (1, 2, 3)))
+    found = measure_copies(Histories(sides[0], sides[1], sides[1]), index_date=INDEX, seed=1)
+    assert measure_privacy(samples, "overall", ()).verdict != "FAIL"
+    leaking = measure_privacy(samples, "overall", (), found.measures)
+    assert leaking.verdict == "FAIL"
+    assert "100% of synthetic histories nearly equal a training patient's" in leaking.sentence
+
+
+# ---------------------------------------------------------------- charts
+
+
+def test_patients_are_chosen_by_the_number_of_their_entries(real: Path, tmp_path: Path) -> None:
+    both = Histories(
+        Lives.read(real, names(0, 70)), Lives.read(save(tmp_path, told(41, 2, prefix="s"))), simulated=True
+    )
+    found = example_charts(both, INDEX)
+    assert [one.origin for one in found.charts] == ["real", "synthetic", "synthetic"]
+    counts = np.sort(entries(both.synthetic))
+    for one, count in zip(found.charts[1:], (counts[20], counts[32]), strict=True):
+        assert f"{count:,} entries" in one.title
+    first, second = found.charts[:2]
+    sex = second.title.partition(": ")[2].partition(",")[0]
+    assert f": {sex}," in first.title
+    assert {(one.start, one.end) for one in found.charts} == {(first.start, first.end)}
+
+
+def test_a_real_patient_is_shown_only_if_all_are_simulated(tmp_path: Path) -> None:
+    made = Lives.read(save(tmp_path / "made", told(20, 2, prefix="s")))
+    tagged = save(tmp_path / "tagged", told(20, 1, origin="simulated"))
+    assert Lives.read(tagged, names(0, 5)).simulated
+    rows = told(20, 1, origin="simulated")
+    # Even somebody who is not read counts.
+    rows["patients"][19]["origin"] = None
+    some = Lives.read(save(tmp_path / "some", rows), names(0, 10))
+    assert not some.simulated
+    for lives, shown in ((Lives.read(tagged), 3), (some, 2)):
+        found = example_charts(Histories(lives, made), INDEX)
+        assert len(found.charts) == shown
+        assert ("No real patient is shown" in found.note) == (shown == 2)
+    leaked = example_charts(Histories(some, made), INDEX, leaked=True)
+    assert (leaked.charts, leaked.note) == ((), LEAKED)
+    assert len(example_charts(Histories(Lives.read(tagged), made), INDEX, leaked=True).charts) == 3
+
+
+def one_life(title: str = "Asthma", **more: Any) -> dict[str, Any]:
+    own = {"patient_id": "q"}
+    return {
+        "patients": [own | {"birth_date": "2000-01-01", "gender": "female", **more}],
+        "encounters": [
+            own | {"encounter_id": "e1", "class_code": "AMB", "status": "finished", "start": "2010-07-02T12:00:00Z"},
+            own | {"encounter_id": "e2", "class_code": "odd", "status": "finished", "start": "2012-01-01"},
+        ],
+        "conditions": [
+            own | {"code": "1", "display": f"{title} (disorder)", "onset": "2010-07-02", "abatement": None},
+            own | {"code": "2", "display": "Work (finding)", "onset": "2000-07-02", "abatement": "2011-07-02"},
+            own | {"code": "3", "display": None, "onset": "2010-07-02", "abatement": "2010-07-03"},
+        ],
+        "medications": [own | {"code": f"m{one}", "display": title, "authored": "2011-01-01"} for one in range(9)],
+        "procedures": [own | {"code": f"x{number}", "start": "2011-01-01"} for number in range(9)],
+        "observations": [
+            own | {"code": "w", "display": title, "effective": f"20{10 + number}-01-01", "value_number": float(number),
+                   "value_unit": title, "status": "final"}
+            for number in range(3)
+        ],
+    }  # fmt: skip
+
+
+def test_a_chart_holds_what_was_written(tmp_path: Path) -> None:
+    found = read_chart(save(tmp_path, one_life(origin="augmented")), "q")
+    assert found.origin == "synthetic"
+    assert found.title == "Synthetic patient: female, 12 years, 26 entries"
+    assert [one.title for one in found.encounters] == ["ambulatory", "odd"]
+    assert found.encounters[0].at == (2010.5,)
+    assert [(one.title, one.spans) for one in found.conditions] == [
+        ("Asthma", ((2010.5, None),)),
+        ("3", ((2010.5, 2010.5),)),
+        ("Work", ((2000.5, 2011.5),)),
+    ]
+    assert [(one.title, len(one.at)) for one in found.medications] == [("Asthma", 1)]
+    assert [one.title for one in found.procedures] == ["x0", "x1", "x2", "x3", "x4", "x5", "3 others"]
+    assert [(one.unit, one.value) for one in found.labs] == [("Asthma", (0.0, 1.0, 2.0))]
+    assert (found.start, found.end) == (2000, 2012)
+
+
+def test_a_chart_as_a_file_is_well_formed_and_escaped(tmp_path: Path) -> None:
+    hostile = "</style></svg><script>alert('1')</script>&\x07\u202e"
+    for title in ("Asthma", hostile):
+        text = chart_svg(save(tmp_path / str(len(title)), one_life(title)), "q")
+        root = ElementTree.fromstring(text)
+        assert root.tag == "{http://www.w3.org/2000/svg}svg"
+        assert (root.get("role"), root.get("width")) == ("img", "900")
+        assert "conditions: " in root.get("aria-label", "")
+        assert {one.tag.partition("}")[2] for one in root.iter()} <= {
+            "svg",
+            "style",
+            "text",
+            "path",
+            "rect",
+            "line",
+            "circle",
+        }
+        assert "<script" not in text
+    assert chart_svg(tmp_path / "6", "q") == chart_svg(tmp_path / "6", "q")
+    with pytest.raises(EvaluateError, match="lacks 1 of 1 patients, 'nobody'"):
+        chart_svg(tmp_path / "6", "nobody")
+
+
+def test_a_patient_without_anything_has_an_empty_chart(tmp_path: Path) -> None:
+    text = chart_svg(save(tmp_path, {"patients": [{"patient_id": "q"}]}), "q")
+    assert "sex unknown, age unknown, 0 entries" in text
+    ElementTree.fromstring(text)
+
+
+# ---------------------------------------------------------------- the whole report
+
+PLANTED = ("Quillonish", "Zq-91733107", "7319.402857")
+
+
+def planted(folder: Path, origin: str | None) -> Path:
+    """Tables in which one patient has words, an id and a value that nobody else has."""
+    rows = told(60, 1, origin=origin)
+    own = {"patient_id": "p1", "status": "final", "verification_status": "confirmed"}
+    own |= {"onset": at(3), "effective": at(3), "authored": at(3), "start": at(3)}
+    for table in ("conditions", "observations", "medications", "procedures"):
+        rows[table].append({**own, "code": "Zq-91733107", "display": "Quillonish", "value_number": 7319.402857})
+    rows["conditions"][0]["display"] = "Quillonish"
+    return save(folder, rows)
+
+
+@pytest.mark.parametrize("origin", [None, "simulated"])
+def test_no_real_patient_is_in_the_report(tmp_path: Path, origin: str | None) -> None:
+    real, made = planted(tmp_path / "real", origin), save(tmp_path / "made", told(30, 2, prefix="s"))
+    rows = {name: frame.assign(patient_id="") for name, frame in patients(30).items()}
+    rows["train"]["patient_id"], rows["holdout"]["patient_id"] = names(0, 30), names(30, 60)
+    schema = guess_schema([frame.drop(columns="patient_id") for frame in rows.values()]).schema
+    schema = schema.model_copy(update={"index_date": INDEX})
+    parts = {"train": rows["train"], "holdout": rows["holdout"], "made": rows["synthetic"]}
+    histories = read_histories(real, made, **parts, schema=schema)
+    report = evaluate(*rows.values(), schema, target="relapse", seed=1, extras=Extras(histories=histories))
+    write_report(report, {}, tmp_path / "report", schema=schema)
+    for path in (tmp_path / "report").iterdir():
+        text = path.read_text(encoding="utf-8")
+        assert [one for one in PLANTED if one in text] == [], path
+        assert "Quillonish" in pq.read_table(real / "conditions.parquet")["display"].to_pylist()
+    body = json.loads((tmp_path / "report" / "report.json").read_bytes())
+    shown = [one["origin"] for one in body["pictures"]["charts"]]
+    assert shown == (["real"] if origin else []) + ["synthetic"] * 2
+    assert {one["name"] for one in body["timeline"]} >= ASPECTS
+    assert {"history_copies", "history_auc"} <= {one["name"] for one in body["measures"]}
+    assert any("a fifth replaced by training patients'" in one["name"] for one in body["controls"])
+    page = (tmp_path / "report" / "report.html").read_text(encoding="utf-8")
+    assert page.count('<figure class="chart">') == len(shown)
+    assert ("No real patient is shown beside them" in page) == (origin is None)
