@@ -29,7 +29,7 @@ from fhirsynth.trilemma.measure import Measure
 from fhirsynth.trilemma.page import drawing, lived
 from fhirsynth.trilemma.page.charts import chart_svg, read_chart
 from fhirsynth.trilemma.privacy import measure_privacy
-from tests.evaluating import patients
+from tests.evaluating import caller, options, patients, saved
 from tests.plain import normals, plain_samples
 from tests.told import at, joined, moved, of, save, told
 
@@ -448,3 +448,25 @@ def test_no_real_patient_is_in_the_report(tmp_path: Path, origin: str | None) ->
     page = (tmp_path / "report" / "report.html").read_text(encoding="utf-8")
     assert page.count('<figure class="chart">') == len(shown)
     assert ("No real patient is shown beside them" in page) == (origin is None)
+
+
+def test_the_command_takes_an_oracle_among_its_tables(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    real, made = save(tmp_path / "real", told(60, 1)), save(tmp_path / "made", told(30, 2, prefix="s"))
+    fresh = save(tmp_path / "fresh", told(30, 3, prefix="f"))
+    rows = {name: frame.assign(patient_id="s0") for name, frame in patients(30).items()}
+    rows["train"]["patient_id"], rows["holdout"]["patient_id"] = names(0, 30), names(30, 60)
+    schema = guess_schema([frame.drop(columns="patient_id") for frame in rows.values()]).schema
+    schema.model_copy(update={"index_date": INDEX}).save(tmp_path / "schema.json")
+    arguments = [*options(saved(tmp_path, rows)), "--tables", real, "--synthetic-tables", made]
+    drawn = patients(40)["train"].head(30).assign(patient_id=names(0, 30, "f"))
+    found = []
+    for folder in (tmp_path, fresh):
+        drawn.to_csv(folder / "oracle.csv", index=False)
+        result = caller(monkeypatch, capsys)(*arguments, "--oracle", folder / "oracle.csv")
+        assert result.code == 0, result.err
+        body = json.loads((tmp_path / "report" / "report.json").read_bytes())
+        found.append({one["name"]: one["fresh"] for one in body["timeline"]})
+        assert len(body["pictures"]["charts"]) == 2
+    assert found[0]["encounter_gap"] != found[1]["encounter_gap"]
