@@ -4,36 +4,23 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from datetime import date
 from pathlib import Path
 from typing import Any
-from xml.etree import ElementTree
 
-import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
-from scipy.sparse import csr_matrix
 
-from fhirsynth.errors import EvaluateError
 from fhirsynth.guess import guess_schema
 from fhirsynth.trilemma import Extras, evaluate
 from fhirsynth.trilemma.documents.report import write_report
-from fhirsynth.trilemma.lives import copies
-from fhirsynth.trilemma.lives.charts import LEAKED, entries, example_charts
-from fhirsynth.trilemma.lives.copies import likeness, measure_copies
 from fhirsynth.trilemma.lives.histories import Histories, Lives, Oracle, read_histories
 from fhirsynth.trilemma.lives.shown import TimelineMeasure
 from fhirsynth.trilemma.lives.timeline import frequencies, measure_histories
-from fhirsynth.trilemma.measure import Measure
 from fhirsynth.trilemma.page import drawing, lived
-from fhirsynth.trilemma.page.charts import chart_svg, read_chart
-from fhirsynth.trilemma.privacy import measure_privacy
 from tests.evaluating import caller, options, patients, saved
-from tests.plain import normals, plain_samples
-from tests.told import at, joined, moved, of, save, told
+from tests.told import INDEX, at, names, save, told
 
-INDEX = date(2026, 1, 1)
 REAL = 160
 ASPECTS = {
     "encounters_by_class", "seasonality", "code_frequency_conditions", "code_frequency_observations",
@@ -41,10 +28,6 @@ ASPECTS = {
     "sequences_of_3", "onset_by_condition", "abatement_share", "condition_duration", "reason_named", "reason_first",
     "within_patient_variation", "reason_gap",
 }  # fmt: skip
-
-
-def names(first: int, last: int, prefix: str = "p") -> list[str]:
-    return [f"{prefix}{number}" for number in range(first, last)]
 
 
 @pytest.fixture(scope="module")
@@ -199,215 +182,6 @@ def test_marks_are_filled_beyond_the_band_alone(sides: tuple[Lives, Lives], tmp_
     assert "Test" in lived.codes_alternative(found)
 
 
-# ---------------------------------------------------------------- copies
-
-
-def judged(sides: tuple[Lives, Lives], folder: Path) -> dict[str, Measure]:
-    found = measure_copies(Histories(sides[0], Lives.read(folder), sides[1]), index_date=INDEX, seed=1)
-    assert all(one.ok for one in found.controls), found.controls
-    return {one.name: one for one in found.measures}
-
-
-@pytest.fixture(scope="module")
-def mixed() -> tuple[Any, Any]:
-    """Sixteen training patients, and 64 unseen ones: a fifth of 80 are copies."""
-    return of(told(REAL, 1), set(names(70, 86)), "copy-"), told(64, 9, prefix="s")
-
-
-def test_unseen_patients_fail_nothing(sides: tuple[Lives, Lives], tmp_path: Path) -> None:
-    for seed in range(2, 8):
-        found = judged(sides, save(tmp_path / str(seed), told(80, seed, prefix="s")))
-        assert "FAIL" not in {one.verdict for one in found.values()}
-        assert found["history_copies"].value == pytest.approx(0, abs=0.1)
-    again = judged(sides, tmp_path / "7")
-    assert again == found
-
-
-def test_a_fifth_of_copies_fails(sides: tuple[Lives, Lives], tmp_path: Path, mixed: tuple[Any, Any]) -> None:
-    found = judged(sides, save(tmp_path, joined(*mixed)))
-    copied = found["history_copies"]
-    assert copied.verdict == "FAIL"
-    assert copied.value == pytest.approx(0.2, abs=0.06)
-    assert copied.p is not None
-    assert copied.p < 0.0025
-
-
-def test_near_copies_fail(sides: tuple[Lives, Lives], tmp_path: Path, mixed: tuple[Any, Any]) -> None:
-    """Every time is moved a little and a tenth of the procedures is gone; the codes are mostly as they were."""
-    found = judged(sides, save(tmp_path, joined(moved(mixed[0], 0.01), mixed[1])))
-    assert found["history_copies"].verdict == "FAIL"
-
-
-def test_copies_of_holdout_patients_are_no_leak(real: Path, sides: tuple[Lives, Lives], tmp_path: Path) -> None:
-    """They were not learned from, so nothing was remembered."""
-    unseen = of(told(REAL, 1), set(names(0, 16)), "copy-")
-    found = judged(sides, save(tmp_path, joined(unseen, told(64, 9, prefix="s"))))
-    assert "FAIL" not in {one.verdict for one in found.values()}
-
-
-def test_all_of_the_training_data_fail_both_ways(real: Path, sides: tuple[Lives, Lives]) -> None:
-    found = measure_copies(Histories(sides[0], sides[1], sides[1]), index_date=INDEX, seed=1)
-    assert {one.verdict for one in found.measures} == {"FAIL"}
-    assert found.measures[0].value == pytest.approx(1, abs=0.01)
-    assert found.measures[1].value == 1
-
-
-def test_the_controls_say_whether_copies_would_be_noticed(sides: tuple[Lives, Lives], tmp_path: Path) -> None:
-    made = Lives.read(save(tmp_path, told(80, 2, prefix="s")))
-    half, mixed_ = measure_copies(Histories(sides[0], made, sides[1]), index_date=INDEX, seed=1).controls
-    assert (half.must, half.ok) == ("fail nothing", True)
-    assert mixed_.must.startswith("fail privacy")
-    assert (mixed_.got, mixed_.ok) == ({"privacy": "FAIL"}, True)
-
-
-def test_a_silent_measure_is_seen_by_its_control(
-    sides: tuple[Lives, Lives], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """If nothing is ever a leak, the control that holds copies does not answer as it must."""
-    monkeypatch.setattr(copies, "leak_verdict", lambda *_: "PASS")
-    monkeypatch.setattr(copies, "AUC_FAIL", 1.1)
-    monkeypatch.setattr(copies, "AUC_PASS", 1.1)
-    made = Lives.read(save(tmp_path, told(80, 2, prefix="s")))
-    controls = measure_copies(Histories(sides[0], made, sides[1]), index_date=INDEX, seed=1).controls
-    assert [one.ok for one in controls] == [True, False]
-
-
-def test_likeness_is_weighted_jaccard() -> None:
-    one = csr_matrix(np.array([[1, 1, 1, 0], [0, 0, 0, 1]], dtype=np.float32))
-    other = csr_matrix(np.array([[1, 1, 0, 0], [0, 0, 0, 1], [1, 1, 1, 0]], dtype=np.float32))
-    assert likeness(one, other) == pytest.approx(np.array([[2 / 3, 0, 1], [0, 1, 0]]))
-
-
-def test_short_histories_are_counted_and_left_out(sides: tuple[Lives, Lives], tmp_path: Path) -> None:
-    rows = joined(told(80, 2, prefix="s"), {"patients": [{"patient_id": f"e{number}"} for number in range(3)]})
-    found = measure_copies(Histories(sides[0], Lives.read(save(tmp_path, rows)), sides[1]), index_date=INDEX, seed=1)
-    assert found.measures[0].n == 80
-    assert "3 synthetic histories with fewer than three events are left out." in found.measures[0].note
-
-
-def test_too_few_histories_are_underpowered_and_none_is_nothing(sides: tuple[Lives, Lives], tmp_path: Path) -> None:
-    made = Lives.read(save(tmp_path, told(6, 2, prefix="s")))
-    found = measure_copies(Histories(sides[0], made, sides[1]), index_date=INDEX, seed=1)
-    (one,) = found.measures
-    assert (one.verdict, one.value, found.controls) == ("UNDERPOWERED", None, ())
-    assert "Only 6 synthetic histories" in one.note
-    assert measure_copies(Histories(sides[0], made), index_date=INDEX, seed=1) == copies.Copies()
-
-
-def test_copied_histories_decide_the_verdict_on_privacy(sides: tuple[Lives, Lives]) -> None:
-    samples = plain_samples(*(normals(40, 4, seed) for seed in (1, 2, 3)))
-    found = measure_copies(Histories(sides[0], sides[1], sides[1]), index_date=INDEX, seed=1)
-    assert measure_privacy(samples, "overall", ()).verdict != "FAIL"
-    leaking = measure_privacy(samples, "overall", (), found.measures)
-    assert leaking.verdict == "FAIL"
-    assert "100% of synthetic histories nearly equal a training patient's" in leaking.sentence
-
-
-# ---------------------------------------------------------------- charts
-
-
-def test_patients_are_chosen_by_the_number_of_their_entries(real: Path, tmp_path: Path) -> None:
-    both = Histories(
-        Lives.read(real, names(0, 70)), Lives.read(save(tmp_path, told(41, 2, prefix="s"))), simulated=True
-    )
-    found = example_charts(both, INDEX)
-    assert [one.origin for one in found.charts] == ["real", "synthetic", "synthetic"]
-    counts = np.sort(entries(both.synthetic))
-    for one, count in zip(found.charts[1:], (counts[20], counts[32]), strict=True):
-        assert f"{count:,} entries" in one.title
-    first, second = found.charts[:2]
-    sex = second.title.partition(": ")[2].partition(",")[0]
-    assert f": {sex}," in first.title
-    assert {(one.start, one.end) for one in found.charts} == {(first.start, first.end)}
-
-
-def test_a_real_patient_is_shown_only_if_all_are_simulated(tmp_path: Path) -> None:
-    made = Lives.read(save(tmp_path / "made", told(20, 2, prefix="s")))
-    tagged = save(tmp_path / "tagged", told(20, 1, origin="simulated"))
-    assert Lives.read(tagged, names(0, 5)).simulated
-    rows = told(20, 1, origin="simulated")
-    # Even somebody who is not read counts.
-    rows["patients"][19]["origin"] = None
-    some = Lives.read(save(tmp_path / "some", rows), names(0, 10))
-    assert not some.simulated
-    for lives, shown in ((Lives.read(tagged), 3), (some, 2)):
-        found = example_charts(Histories(lives, made), INDEX)
-        assert len(found.charts) == shown
-        assert ("No real patient is shown" in found.note) == (shown == 2)
-    leaked = example_charts(Histories(some, made), INDEX, leaked=True)
-    assert (leaked.charts, leaked.note) == ((), LEAKED)
-    assert len(example_charts(Histories(Lives.read(tagged), made), INDEX, leaked=True).charts) == 3
-
-
-def one_life(title: str = "Asthma", **more: Any) -> dict[str, Any]:
-    own = {"patient_id": "q"}
-    return {
-        "patients": [own | {"birth_date": "2000-01-01", "gender": "female", **more}],
-        "encounters": [
-            own | {"encounter_id": "e1", "class_code": "AMB", "status": "finished", "start": "2010-07-02T12:00:00Z"},
-            own | {"encounter_id": "e2", "class_code": "odd", "status": "finished", "start": "2012-01-01"},
-        ],
-        "conditions": [
-            own | {"code": "1", "display": f"{title} (disorder)", "onset": "2010-07-02", "abatement": None},
-            own | {"code": "2", "display": "Work (finding)", "onset": "2000-07-02", "abatement": "2011-07-02"},
-            own | {"code": "3", "display": None, "onset": "2010-07-02", "abatement": "2010-07-03"},
-        ],
-        "medications": [own | {"code": f"m{one}", "display": title, "authored": "2011-01-01"} for one in range(9)],
-        "procedures": [own | {"code": f"x{number}", "start": "2011-01-01"} for number in range(9)],
-        "observations": [
-            own | {"code": "w", "display": title, "effective": f"20{10 + number}-01-01", "value_number": float(number),
-                   "value_unit": title, "status": "final"}
-            for number in range(3)
-        ],
-    }  # fmt: skip
-
-
-def test_a_chart_holds_what_was_written(tmp_path: Path) -> None:
-    found = read_chart(save(tmp_path, one_life(origin="augmented")), "q")
-    assert found.origin == "synthetic"
-    assert found.title == "Synthetic patient: female, 12 years, 26 entries"
-    assert [one.title for one in found.encounters] == ["ambulatory", "odd"]
-    assert found.encounters[0].at == (2010.5,)
-    assert [(one.title, one.spans) for one in found.conditions] == [
-        ("Asthma", ((2010.5, None),)),
-        ("3", ((2010.5, 2010.5),)),
-        ("Work", ((2000.5, 2011.5),)),
-    ]
-    assert [(one.title, len(one.at)) for one in found.medications] == [("Asthma", 1)]
-    assert [one.title for one in found.procedures] == ["x0", "x1", "x2", "x3", "x4", "x5", "3 others"]
-    assert [(one.unit, one.value) for one in found.labs] == [("Asthma", (0.0, 1.0, 2.0))]
-    assert (found.start, found.end) == (2000, 2012)
-
-
-def test_a_chart_as_a_file_is_well_formed_and_escaped(tmp_path: Path) -> None:
-    hostile = "</style></svg><script>alert('1')</script>&\x07\u202e"
-    for title in ("Asthma", hostile):
-        text = chart_svg(save(tmp_path / str(len(title)), one_life(title)), "q")
-        root = ElementTree.fromstring(text)
-        assert root.tag == "{http://www.w3.org/2000/svg}svg"
-        assert (root.get("role"), root.get("width")) == ("img", "900")
-        assert "conditions: " in root.get("aria-label", "")
-        assert {one.tag.partition("}")[2] for one in root.iter()} <= {
-            "svg",
-            "style",
-            "text",
-            "path",
-            "rect",
-            "line",
-            "circle",
-        }
-        assert "<script" not in text
-    assert chart_svg(tmp_path / "6", "q") == chart_svg(tmp_path / "6", "q")
-    with pytest.raises(EvaluateError, match="lacks 1 of 1 patients, 'nobody'"):
-        chart_svg(tmp_path / "6", "nobody")
-
-
-def test_a_patient_without_anything_has_an_empty_chart(tmp_path: Path) -> None:
-    text = chart_svg(save(tmp_path, {"patients": [{"patient_id": "q"}]}), "q")
-    assert "sex unknown, age unknown, 0 entries" in text
-    ElementTree.fromstring(text)
-
-
 # ---------------------------------------------------------------- the whole report
 
 PLANTED = ("Quillonish", "Zq-91733107", "7319.402857")
@@ -470,3 +244,15 @@ def test_the_command_takes_an_oracle_among_its_tables(
         found.append({one["name"]: one["fresh"] for one in body["timeline"]})
         assert len(body["pictures"]["charts"]) == 2
     assert found[0]["encounter_gap"] != found[1]["encounter_gap"]
+
+
+def test_histories_of_cases_are_about_cases(tmp_path: Path) -> None:
+    real, made = save(tmp_path / "real", told(60, 1)), save(tmp_path / "made", told(30, 2, prefix="s"))
+    rows = {name: frame.assign(patient_id="s0") for name, frame in patients(30).items()}
+    rows["train"]["patient_id"], rows["holdout"]["patient_id"] = names(0, 30), names(30, 60)
+    rows["synthetic"]["relapse"] = 1
+    schema = guess_schema([frame.drop(columns="patient_id") for frame in rows.values()]).schema
+    parts = {"train": rows["train"], "holdout": rows["holdout"], "made": rows["synthetic"]}
+    histories = read_histories(real, made, **parts, schema=schema)
+    report = evaluate(*rows.values(), schema, target="relapse", seed=1, extras=Extras(histories=histories))
+    assert {one.cohort for one in report.measures if one.name.startswith("history_")} == {"rare"}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +13,17 @@ import pyarrow.parquet as pq
 from synthea_bridge.dates import day_of, instant_of
 from synthea_bridge.tables import LOINC, TABLES
 
+INDEX = date(2026, 1, 1)
 BEGIN = datetime(2010, 3, 1, 9, tzinfo=UTC)
 KEYS = {table.name: table.key[0] for table in TABLES}
 Rows = dict[str, list[dict[str, Any]]]
 
 PANEL = ("hemoglobin", "platelets", "leukocytes")
+
+
+def names(first: int, last: int, prefix: str = "p") -> list[str]:
+    """What patients are called."""
+    return [f"{prefix}{number}" for number in range(first, last)]
 
 
 def at(days: float) -> str:

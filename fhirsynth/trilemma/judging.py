@@ -112,12 +112,15 @@ def evaluate(
     steps = 3 * len(cohorts) + 2
     lived = _lived(extras.histories, schema, seed)
     rules = (*plausibility(samples), *lived.rules)
+    # Histories are compared like with like: where only cases were made, they are about cases alone.
+    whose: Cohort = "rare" if samples.cohort and samples.missing_class is False else "overall"
+    copied = [one.model_copy(update={"cohort": whose}) for one in lived.copies.measures]
     results: dict[Cohort, Parts] = {}
     for index, cohort in enumerate(cohorts):
         progress(3 * index, steps, f"utility, {cohort}")
         utility = measure_utility(samples, cohort, overall=results["overall"][0].learned if results else None)
         progress(3 * index + 1, steps, f"privacy, {cohort}")
-        privacy = measure_privacy(samples, cohort, guessed, lived.copies.measures if cohort == "overall" else ())
+        privacy = measure_privacy(samples, cohort, guessed, copied if cohort == whose else ())
         progress(3 * index + 2, steps, f"fidelity, {cohort}")
         fidelity = measure_fidelity(samples, cohort, rules if cohort == "overall" else ())
         results[cohort] = (utility, privacy, fidelity)

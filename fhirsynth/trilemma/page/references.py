@@ -49,10 +49,12 @@ SOURCES: dict[str, tuple[Source, ...]] = {
             "Attribute inference against non-members", "Giomi et al. 2023", "https://doi.org/10.56553/popets-2023-0055"
         ),
         Source("Score interval of a share", "Wilson 1927", "https://doi.org/10.1080/01621459.1927.10502953"),
+        Source("Likeness of histories: weighted Jaccard", "Ioffe 2010", "https://doi.org/10.1109/ICDM.2010.80"),
     ),
     "Fidelity": (
         Source("Bias-corrected Cramér's V", "Bergsma 2013", "https://doi.org/10.1016/j.jkss.2012.10.002"),
         Source("Classifier two-sample test", "Lopez-Paz, Oquab 2017", "https://arxiv.org/abs/1610.06545"),
+        Source("Bands of histories: random groups of real patients", "Good 2005", "https://doi.org/10.1007/b138696"),
         Source("Holm's correction over columns", "Holm 1979", "https://www.jstor.org/stable/4615733"),
     ),
     "Documents": (Source("Datasheets for Datasets", "Gebru et al. 2021", "https://doi.org/10.1145/3458723"),),
