@@ -5,6 +5,16 @@ from __future__ import annotations
 import subprocess
 import sys
 
-for name in ("startup", "flatten", "generate_flatten", "cohort", "ctgan", "assemble", "validate", "sandbox", "evaluate"):
+for name in (
+    "startup",
+    "flatten",
+    "generate_flatten",
+    "cohort",
+    "ctgan",
+    "assemble",
+    "validate",
+    "sandbox",
+    "evaluate",
+):
     print(f"== {name}", flush=True)
     subprocess.run([sys.executable, "-m", f"benchmarks.{name}"], check=True)

@@ -33,8 +33,14 @@ TABLES: Final = "patients.parquet"
 @click.option("--strict", is_flag=True, help="Stop at the first row that cannot become a patient, or a resource.")
 @click.option("--out", type=_FOLDER, required=True, help="Folder to write.")
 def command(
-    folder: Path, timeline: Path | None, run_id: str | None, seed: int, workers: int, profile: Profile | None,
-    strict: bool, out: Path
+    folder: Path,
+    timeline: Path | None,
+    run_id: str | None,
+    seed: int,
+    workers: int,
+    profile: Profile | None,
+    strict: bool,
+    out: Path,
 ) -> None:
     """Turn DIR into valid FHIR R4: a transaction Bundle a patient, and one for what they share.
 
