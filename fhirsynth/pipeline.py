@@ -265,6 +265,7 @@ class Run:
                 schema=schema,
                 oracle=again,
                 simulated=True,  # all real patients of a run are Synthea's
+                years=(self.workspace.manifest("bundles") or {}).get("years"),
             )
         uplift = {self.spec.model: made} if self.spec.uplift else {}
         report = evaluate(

@@ -38,6 +38,13 @@ _TABLE = click.Path(path_type=Path, dir_okay=False)
 )
 @click.option("--tables", type=_FOLDER, help="Tables of the real patients (from flatten), to judge histories.")
 @click.option("--synthetic-tables", type=_FOLDER, help="Tables of the synthetic patients, likewise.")
+@click.option(
+    "--years",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="N",
+    help="Judge histories over the last N years alone, as far as synthetic ones go back.  [default: as their tables "
+    "say, or all]",
+)
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of every random choice.")
 @click.option("--json", "as_json", is_flag=True, help="Print what report.json holds.")
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), required=True, help="Folder of the report.")
@@ -53,6 +60,7 @@ def command(
     also: tuple[str, ...],
     tables: Path | None,
     synthetic_tables: Path | None,
+    years: float | None,
     seed: int,
     as_json: bool,
     out: Path,
@@ -74,6 +82,8 @@ def command(
 
     if (tables is None) != (synthetic_tables is None):
         raise UsageError("histories are compared with each other: give --tables and --synthetic-tables, or neither")
+    if years is not None and tables is None:
+        raise UsageError("--years cuts histories; give --tables and --synthetic-tables as well")
     if also and not uplift:
         raise UsageError("--also names rows for the uplift; give --uplift as well")
     more = {"oracle": oracle} if oracle is not None else {}
@@ -84,7 +94,7 @@ def command(
         click.echo(line, err=True)
     extras = Extras(
         oracle=inputs.more.get("oracle"),
-        histories=_histories(inputs, tables, synthetic_tables, oracle),
+        histories=_histories(inputs, tables, synthetic_tables, oracle, years),
         uplift={provenance.name: inputs.frames[2], **{name: inputs.more[name] for name in others}} if uplift else {},
     )
     with bar("evaluate") as progress:
@@ -120,7 +130,9 @@ def _named(also: tuple[str, ...], generator: str) -> dict[str, Path]:
     return found
 
 
-def _histories(inputs: Inputs, tables: Path | None, synthetic: Path | None, oracle: Path | None) -> Histories | None:
+def _histories(
+    inputs: Inputs, tables: Path | None, synthetic: Path | None, oracle: Path | None, years: float | None
+) -> Histories | None:
     from fhirsynth.errors import UsageError
     from fhirsynth.guess import UNKNOWN
     from fhirsynth.trilemma.lives.histories import Oracle, read_histories
@@ -138,8 +150,24 @@ def _histories(inputs: Inputs, tables: Path | None, synthetic: Path | None, orac
     if oracle is not None and (oracle.parent / "encounters.parquet").exists() and "patient_id" in inputs.more["oracle"]:
         fresh = Oracle(oracle.parent, inputs.more["oracle"])
     return read_histories(
-        tables, synthetic, train=train, holdout=holdout, made=made, schema=inputs.schema, oracle=fresh
+        tables,
+        synthetic,
+        train=train,
+        holdout=holdout,
+        made=made,
+        schema=inputs.schema,
+        oracle=fresh,
+        years=years or _told(synthetic),
     )
+
+
+def _told(tables: Path) -> float | None:
+    """Of how many last years tables tell, as their manifest says; None: of whole lives, or it says nothing."""
+    try:
+        said = json.loads((tables / "manifest.json").read_bytes())["years"]
+    except (OSError, ValueError, LookupError, TypeError):
+        return None
+    return float(said) if isinstance(said, int | float) and said > 0 else None
 
 
 def _show(report: Report, out: Path, *, told: tuple[str, ...]) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterator
+from contextlib import suppress
 from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -64,6 +66,7 @@ def command(
             "index_date": day.isoformat(),
             "features": len(described),
             "unused": unused.counts(),
+            **_years(src),
         }
         write_json(folder / "manifest.json", summary)
     _report(summary, skips, unused, out, as_json)
@@ -83,18 +86,30 @@ def _condition(name: str) -> ConditionFeature:
     return ConditionFeature.of(found)
 
 
+def _manifests(src: Path) -> Iterator[dict[str, Any]]:
+    """The manifests of the source's folder and of the one above, as far as there are any."""
+    for folder in (src, src.parent):
+        with suppress(OSError, ValueError):
+            found = json.loads((folder / "manifest.json").read_bytes())
+            if isinstance(found, dict):
+                yield found
+
+
+def _years(src: Path) -> dict[str, float]:
+    """How many last years the source tells of, where its manifest says so: who compares histories has to know."""
+    said = next((one["years"] for one in _manifests(src) if "years" in one), None)
+    return {"years": said} if isinstance(said, int | float) else {}
+
+
 def _index_date(src: Path, result: FlattenResult) -> date:
     """The day that the source's manifest names, else the last one on which an encounter ends."""
     from fhirsynth.errors import UsageError
 
-    for folder in (src, src.parent):
-        try:
-            manifest = json.loads((folder / "manifest.json").read_bytes())
+    for manifest in _manifests(src):
+        with suppress(ValueError, AttributeError, TypeError):
             text = manifest.get("index_date") or manifest.get("spec", {}).get("end_date")
             if text:
                 return date.fromisoformat(text)
-        except (OSError, ValueError, AttributeError, TypeError):
-            continue
     if result.latest is None:
         raise UsageError(f"{src}: has no encounters to tell a day from; say at which to describe with --index-date")
     return date.fromisoformat(result.latest[:10])

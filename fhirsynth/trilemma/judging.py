@@ -150,6 +150,7 @@ def evaluate(
         attributes=tuple(one for parts in results.values() for one in parts[1].attributes),
         rules=rules,
         timeline=lived.measures,
+        years=extras.histories.years if extras.histories is not None else None,
         uplift=uplift,
         natural=natural_view(train, holdout, schema),
         pictures=_pictures(samples, results, drawn, lived, _charts(extras.histories, schema, findings)),

@@ -355,6 +355,7 @@ class Report(Frozen):
     attributes: tuple[Attribute, ...] = ()
     rules: tuple[Rule, ...] = ()
     timeline: tuple[TimelineMeasure, ...] = ()
+    years: float | None = None
     uplift: Uplift | None = None
     natural: tuple[Natural, ...] = ()
     pictures: Pictures = Field(repr=False)

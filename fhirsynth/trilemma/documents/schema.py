@@ -50,6 +50,7 @@ _REPORT: Final = {
     "attributes": "Attribute inference by sensitive column.",
     "rules": "Clinical plausibility and order in time.",
     "timeline": "Properties of the histories, where there are any.",
+    "years": "Histories are compared over so many last years alone; null: from their beginning.",
     "uplift": "Whether synthetic positives help a classifier; null: not measured.",
     "natural": "Means weighted to the natural population, where rows carry weights.",
     "pictures": "Aggregates to draw.",

@@ -13,7 +13,7 @@ import pandas as pd
 from fhirsynth.trilemma.intervals import Bools, Floats, Ints
 from fhirsynth.trilemma.lives.histories import Histories, Lives
 from fhirsynth.trilemma.lives.order import day_number, whole
-from fhirsynth.trilemma.lives.properties import YEAR
+from fhirsynth.trilemma.lives.reading import YEAR
 from fhirsynth.trilemma.lives.shown import Chart, Course, Spans, Ticks
 
 LANES: Final = {"conditions": 10, "medications": 6, "procedures": 6}
@@ -144,11 +144,16 @@ def chart(
         The end of what is shown, in days since 1970; infinite: everything.
     origin, who, words
         Whose patient it is, how the title begins, and how it ends.
+
+    Returns
+    -------
+    Chart
+        It begins with the first entry or, where what was before is left out, where what is told begins.
     """
     frames = {name: _own(lives, name, place, until) for name in _TIMES}
     times = np.concatenate([frames[name][time].to_numpy() for name, time in _TIMES.items()])
     times = times[np.isfinite(times)]
-    ends = (_years(times.min()), _years(times.max())) if len(times) else (2000.0, 2001.0)
+    ends = (_years(max(times.min(), lives.since)), _years(times.max())) if len(times) else (2000.0, 2001.0)
     count = sum(map(len, frames.values())) - int((frames["observations"]["component"] > 0).sum())
     birth = float(lives.patients["birth_date"].iloc[place])
     last = until if np.isfinite(until) else float(times.max(initial=0))

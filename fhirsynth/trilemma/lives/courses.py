@@ -12,7 +12,8 @@ from fhirsynth.trilemma.lives.aspects import DIFFERENCE, VARIATION, Aspect, D, F
 from fhirsynth.trilemma.lives.codes import commonest, distribution, has_code, kept_rows
 from fhirsynth.trilemma.lives.groups import MADE, REAL, Coded, Groups, word
 from fhirsynth.trilemma.lives.histories import earliest, latest
-from fhirsynth.trilemma.lives.properties import YEAR, View
+from fhirsynth.trilemma.lives.properties import View
+from fhirsynth.trilemma.lives.reading import YEAR
 from fhirsynth.trilemma.samples import MIN_ROWS
 
 CLASSES: Final = 8

@@ -172,10 +172,8 @@ def _within(lives: Lives, frame: pd.DataFrame, time: str, *, from_start: bool = 
 
 
 def _medication(lives: Lives) -> _Asked:
-    first = np.full(len(lives), np.inf)
-    begins = earliest(lives.encounters, "start")
-    known = np.isfinite(begins)
-    np.minimum.at(first, lives.encounters["patient"].to_numpy()[known], begins[known])
+    # Of the whole history: in a window of years an order may be from an encounter that lies before it.
+    first = lives.patients["first_encounter"].to_numpy()
     patient = lives.medications["patient"].to_numpy()
     authored = latest(lives.medications, "authored")
     return _Asked(patient, np.isfinite(first[patient]) & np.isfinite(authored), authored < first[patient])

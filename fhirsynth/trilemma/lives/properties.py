@@ -12,10 +12,8 @@ import pandas as pd
 from fhirsynth.trilemma.intervals import Bools, Floats, Ints
 from fhirsynth.trilemma.lives.histories import Lives
 from fhirsynth.trilemma.lives.order import stays, whole
+from fhirsynth.trilemma.lives.reading import YEAR
 from synthea_bridge.tables import LOINC
-
-YEAR: Final = 365.25
-"""Days."""
 
 
 @dataclass(frozen=True, slots=True)

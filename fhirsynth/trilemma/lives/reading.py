@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,7 +21,7 @@ from pandas.api.types import union_categoricals
 from fhirsynth.errors import EvaluateError, UsageError
 from fhirsynth.features import VOID
 from fhirsynth.seeds import derive
-from fhirsynth.trilemma.intervals import Floats, Ints
+from fhirsynth.trilemma.intervals import Bools, Floats, Ints
 from synthea_bridge.tables import TABLES
 
 Frame = pd.DataFrame
@@ -34,6 +35,9 @@ SIMULATED: Final = "simulated"
 NOT_DONE: Final = frozenset({*VOID, "refuted", "not-done"})
 """Values of status and verification of what did not happen."""
 
+YEAR: Final = 365.25
+"""Days."""
+
 SPAN: Final = {4: 366.0, 7: 31.0, 10: 1.0}
 """Days that a FHIR date covers at most, by its number of characters: a year, a month, a day."""
 
@@ -42,7 +46,8 @@ SPAN: Final = {4: 366.0, 7: 31.0, 10: 1.0}
 class Wanted:
     """What is read of a table: times, columns with words, and the column that says whether it happened at all.
 
-    ``texts`` are words that may all be missing, ``key`` the column of ids that others refer to (by ``reason_id``).
+    The first of ``times`` is when it happened. ``texts`` are words that may all be missing, ``key`` the column of ids
+    that others refer to (by ``reason_id``).
     """
 
     times: tuple[str, ...]
@@ -65,6 +70,63 @@ WANTED: Final[Mapping[str, Wanted]] = {
     "medications": Wanted(("authored",), texts=("code", "display"), reason=True),
     "procedures": Wanted(("start", "end"), texts=("code", "display")),
 }
+
+
+def beginning(tables: Path, years: float | None, index_date: date | None) -> float:
+    """Where the last ``years`` before the index date begin.
+
+    Parameters
+    ----------
+    tables
+        Folder with the tables.
+    years
+        How many; None: all there are.
+    index_date
+        The day at which every patient is described; None: the day of the latest encounter of the tables.
+
+    Returns
+    -------
+    float
+        The beginning of a day, in days since 1970; −∞ where everything is inside.
+
+    Raises
+    ------
+    UsageError
+        When ``years`` is not above 0, the table is missing or no encounter has a date.
+    """
+    if years is None:
+        return -np.inf
+    if not years > 0:
+        raise UsageError(f"histories over the last {years:g} years are none; give a number above 0")
+    if index_date is not None:
+        last = float((index_date - date(1970, 1, 1)).days)
+    else:
+        starts = _days(_open(tables, "encounters", ["start"]).read(["start"]).to_pandas()["start"])
+        last = float(np.floor(np.fmax.reduce(starts, initial=-np.inf)))
+    if last == -np.inf:
+        raise UsageError(f"{tables}: no encounter has a date to count years from; give a schema with an index date")
+    return float(np.floor(last - years * YEAR))
+
+
+def inside(frame: Frame, name: str, since: float) -> Bools:
+    """Which rows of a table happened at ``since`` or later; what has no date did not.
+
+    Of conditions, those that began or ended since then, and all that have not ended, whenever they began.
+
+    Parameters
+    ----------
+    frame, name
+        Rows of the table, and which table it is.
+    since
+        As :func:`beginning` gives it; −∞: all rows.
+    """
+    if since == -np.inf:
+        return np.ones(len(frame), dtype=np.bool_)
+    happened: Bools = frame[WANTED[name].times[0]].to_numpy() >= since
+    if name == "conditions":
+        end = frame["abatement"].to_numpy()
+        happened |= (end >= since) | np.isnan(end)
+    return happened
 
 
 def read_people(tables: Path, wanted: Collection[str] | None) -> tuple[Frame, bool]:

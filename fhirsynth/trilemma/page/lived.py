@@ -31,6 +31,14 @@ def timeline(found: Sequence[TimelineMeasure]) -> str:
     return " ".join(parts)
 
 
+def over(years: float | None) -> str:
+    """Over which years histories are compared, to go on a sentence with."""
+    if years is None:
+        return ""
+    span = "the last year" if years == 1 else f"the last {years:g} years"
+    return f", over {span} alone (and conditions that last, whenever they began)"
+
+
 def _listed(some: Sequence[TimelineMeasure]) -> str:
     return "; ".join(words.plain(one.title) for one in some)
 

@@ -102,8 +102,9 @@ def _lane(lane: Ticks | Spans | Course, x: Scale, top: float, origin: str) -> li
 
 
 def _bar(x: Scale, top: float, begin: float, end: float | None, origin: str) -> Markup:
-    """A bar; what has no end is an arrow to the end of the axis."""
-    left, right = x(begin), max(x(x.high if end is None else min(end, x.high)), x(begin) + 2)
+    """A bar; what has no end is an arrow to the end of the axis, and what began before it starts at its edge."""
+    left = x(max(begin, x.low))
+    right = max(x(x.high if end is None else min(end, x.high)), left + 2)
     upper, lower = top + 3.5, top + 11.5
     if end is not None:
         return rectangle(left, upper, right, lower, origin)
