@@ -112,6 +112,17 @@ def test_a_value_of_which_there_were_four_may_vanish() -> None:
 # ---------------------------------------------------------------- p-values
 
 
+@pytest.mark.parametrize(("real", "made"), [(0, 1), (1, 1), (1, 2), (2, 1)])
+def test_a_column_of_almost_no_values_has_a_p_value(real: int, made: int) -> None:
+    frames = [
+        normals(60, 1, part).assign(scarce=np.where(first(count, 60), 1.0 + part, np.nan))
+        for part, count in enumerate((3, real, made))
+    ]
+    columns, _ = compared(frames[1], frames[2], frames[0])
+    assert columns["scarce"].p > 0.1
+    assert not columns["scarce"].beyond
+
+
 def test_p_of_a_flag_is_that_of_scipy() -> None:
     for real, made, rows in ((75, 150, 5000), (40, 46, 200), (2, 9, 300), (0, 4, 100)):
         frames = [pd.DataFrame({"flag": first(count, rows)}) for count in (real + 1, real, made)]

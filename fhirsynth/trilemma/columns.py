@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import log, sqrt
+from typing import Literal
 
 import numpy as np
 from scipy.stats import chi2, fisher_exact, ks_2samp
@@ -36,6 +37,9 @@ ALPHA: Mapping[Cohort, float] = {"overall": 0.02, "rare": 0.01}
 
 CERTAIN = 1e-4
 """Adjusted p-value of a difference that nobody takes for chance."""
+
+FEW = 10
+"""Values on either side below which p is counted out and not approximated."""
 
 NOTICED = 0.25
 """A pass needs that a shift of this distance in a single column would have been noticed."""
@@ -152,7 +156,9 @@ def _p_value(view: View, feature: Feature, levels: list[_Level]) -> float:
         one, other = (numbers(frame[feature.name]) for frame in view.frames[:2])
         one, other = one[~np.isnan(one)], other[~np.isnan(other)]
         if len(one) and len(other):
-            every.append(float(ks_2samp(one, other, method="asymp").pvalue))
+            # Of one value against a few the asymptotic p-value is 0, and of one against one it divides by zero.
+            method: Literal["exact", "asymp"] = "exact" if min(len(one), len(other)) < FEW else "asymp"
+            every.append(float(ks_2samp(one, other, method=method).pvalue))
     return min(1.0, len(every) * min(every, default=1.0))
 
 
