@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 
@@ -16,6 +17,7 @@ from fhirsynth.cli import cli
 from fhirsynth.hapi import Sandbox
 from synthea_bridge.flatten import flatten
 from synthea_bridge.generate import GenerateResult, GenerateSpec, generate
+from synthea_bridge.tags import ORIGIN_TAG
 from tests.test_validate import references
 
 FIXTURES = Path(__file__).parent.parent / "fixtures" / "bundles"
@@ -171,10 +173,22 @@ def test_as_is_is_what_synthea_makes_and_the_rest_is_the_same(
             if "dataAbsentReason" in new and "dataAbsentReason" not in old:
                 counted["data_absent_reason"] += 1
                 del new["dataAbsentReason"]
-        assert ours == theirs
+        tagged = ours["meta"].pop("tag")
+        assert tagged == [{"system": ORIGIN_TAG, "code": "simulated"}]
+        assert ours == {**theirs, "meta": theirs.get("meta", {})}
     outcome = mended[1].outcome["mended"]
     assert {name: outcome[name] for name in counted} == counted
     assert min(counted.values()) >= 3
+
+
+@pytest.mark.slow
+def test_what_is_simulated_says_so(mended: tuple[Path, GenerateResult]) -> None:
+    shared = orjson.loads((mended[0] / "generated" / "bundles" / "shared.json").read_bytes())
+    for one in (*resources(mended[0]), *(entry["resource"] for entry in shared["entry"])):
+        assert [tag for tag in one["meta"]["tag"] if tag["system"] == ORIGIN_TAG] == [
+            {"system": ORIGIN_TAG, "code": "simulated"}
+        ]
+    assert pq.read_table(mended[0] / "tables" / "patients.parquet")["origin"].unique().to_pylist() == ["simulated"]
 
 
 @pytest.mark.slow

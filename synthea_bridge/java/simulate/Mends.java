@@ -7,12 +7,14 @@ import org.hl7.fhir.r4.model.CodeableConcept;
 import org.hl7.fhir.r4.model.Coding;
 import org.hl7.fhir.r4.model.Observation;
 import org.hl7.fhir.r4.model.Quantity;
+import org.hl7.fhir.r4.model.Resource;
 import org.hl7.fhir.r4.model.SampledData;
 import org.hl7.fhir.r4.model.Type;
 
 /** Corrects what a server or a validator would refuse, and counts it. */
 final class Mends {
   private static final String UCUM = "http://unitsofmeasure.org";
+  private static final String ORIGIN = "urn:fhirsynth:tag/origin"; // as in tags.py
   private static final String ABSENT = "http://terminology.hl7.org/CodeSystem/data-absent-reason";
 
   // What Synthea writes and what it means, the value unchanged: as they are they read picohenry and kelvin per microlitre.
@@ -30,9 +32,17 @@ final class Mends {
 
   void mend(Bundle bundle) {
     for (Bundle.BundleEntryComponent entry : bundle.getEntry()) {
+      tag(entry.getResource());
       if (entry.getResource() instanceof Observation observation) {
         mend(observation);
       }
+    }
+  }
+
+  /** Says of a resource that it is simulated, so that it can be told from others wherever it gets to. */
+  static void tag(Resource resource) {
+    if (resource.getMeta().getTag(ORIGIN, "simulated") == null) {
+      resource.getMeta().addTag(new Coding(ORIGIN, "simulated", null));
     }
   }
 

@@ -57,6 +57,7 @@ final class Shared extends FhirR4 {
 
   private static void add(Map<String, Bundle.BundleEntryComponent> entries, String reference, Resource resource) {
     Bundle.BundleEntryComponent entry = new Bundle.BundleEntryComponent();
+    Mends.tag(resource);
     entry.setFullUrl(URN + resource.getIdElement().getIdPart()).setResource(resource);
     String condition = reference.substring(reference.indexOf('?') + 1);
     entry.getRequest().setMethod(Bundle.HTTPVerb.POST).setUrl(resource.fhirType()).setIfNoneExist(condition);
