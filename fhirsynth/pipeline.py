@@ -48,6 +48,8 @@ class RunSpec(BaseModel):
         Measure whether adding the synthetic cases to the real ones helps.
     prior
         Number of other patients that are simulated for the generator to learn from first; None: none.
+    years
+        How far back the visits of synthetic patients are told; None: whole lives.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -61,6 +63,7 @@ class RunSpec(BaseModel):
     oracle: bool = False
     uplift: bool = False
     prior: int | None = Field(default=None, gt=0)
+    years: float | None = Field(default=3.0, ge=1)
 
     def parameters(self) -> dict[str, Any]:
         """The parameters and our version, as JSON values, for manifests.
@@ -217,21 +220,25 @@ class Run:
 
     def _assemble(self, writer: StageWriter, progress: Progress) -> None:
         from fhirsynth.assemble import Timeline, assemble
-        from fhirsynth.assemble.inputs import read_rows
+        from fhirsynth.assemble.inputs import look_over, read_rows
         from fhirsynth.schema import FeatureSchema
 
         synthetic = self._root / "synthetic"
         schema = FeatureSchema.load(synthetic / "schema.json")
-        writer.outcome = assemble(
-            read_rows(synthetic / "synthetic.parquet", schema),
+        rows = read_rows(synthetic / "synthetic.parquet", schema)
+        made = assemble(
+            rows,
             schema,
             Timeline.load(synthetic / "timeline.json"),
             run_id=self.run_id,
             seed=derive(self.spec.seed, "assemble"),
+            years=self.spec.years,
             out=writer.folder,
             workers=self.workers,
             progress=progress,
-        ).outcome
+        )
+        made.clinical = look_over(writer.folder, rows, schema, self.run_id)
+        writer.outcome = made.outcome
 
     def _export(self, writer: StageWriter, progress: Progress) -> None:
         from fhirsynth.publish.disk import export

@@ -181,6 +181,10 @@ class FeatureSchema(_Frozen):
         """The features of these kinds, in order."""
         return [feature for feature in self.features if feature.kind in kinds]
 
+    def of_rule(self, *rules: str) -> list[Feature]:
+        """The features whose source has one of these rules."""
+        return [feature for feature in self.features if feature.source.rule in rules]
+
     def conform(self, frame: pd.DataFrame) -> pd.DataFrame:
         """``frame`` with our columns in order, dtypes set and numbers rounded (``patient_id`` kept, if there)."""
         keys = ["patient_id"] if "patient_id" in frame.columns else []

@@ -6,11 +6,13 @@ import tempfile
 from collections.abc import Collection
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from fhirsynth.assemble.conform import check_round_trip
 from fhirsynth.assemble.identity import patient_uuid
+from fhirsynth.assemble.stage import YEARS
 from fhirsynth.assemble.timeline import Timeline
 from fhirsynth.errors import UsageError
 from fhirsynth.features import build_features
@@ -41,11 +43,35 @@ def read_rows(path: Path, schema: FeatureSchema) -> pd.DataFrame:
     return schema.conform(rows)
 
 
-def own_run_id(rows: pd.DataFrame, schema: FeatureSchema, timeline: Timeline, seed: int) -> str:
+def own_run_id(
+    rows: pd.DataFrame, schema: FeatureSchema, timeline: Timeline, seed: int, years: float | None = YEARS
+) -> str:
     """A run id that follows from everything that decides the Bundles."""
-    return fingerprint(
-        [rows.to_csv(index=False), schema.model_dump(mode="json"), timeline.model_dump(mode="json"), seed]
-    )[:12]
+    said = [rows.to_csv(index=False), schema.model_dump(mode="json"), timeline.model_dump(mode="json"), seed, years]
+    return fingerprint(said)[:12]
+
+
+def look_over(
+    bundles: Path, rows: pd.DataFrame, schema: FeatureSchema, run_id: str, without: Collection[str] = ()
+) -> dict[str, Any]:
+    """Read emitted Bundles back, compare them with the rows, and check the clinical rules: what a manifest should say.
+
+    Raises
+    ------
+    AssembleError
+        When a value differs.
+    """
+    from fhirsynth.clinical import check
+
+    with tempfile.TemporaryDirectory(prefix="fhirsynth-") as scratch:
+        read_back(bundles, rows, schema, run_id, without, tables=Path(scratch))
+        found = check(Path(scratch))
+    return {
+        "rules": len(found.rules),
+        "errors": found.errors,
+        "warnings": found.number("warning"),
+        "broken": {one.id: one.broken for one in found.broken()},
+    }
 
 
 def read_back(

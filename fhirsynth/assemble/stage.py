@@ -14,10 +14,10 @@ import pandas as pd
 
 from fhirsynth.assemble.bundle import to_json, transaction
 from fhirsynth.assemble.conform import check
-from fhirsynth.assemble.life import live
-from fhirsynth.assemble.resources import Writer
 from fhirsynth.assemble.shared import Shared
+from fhirsynth.assemble.telling import tell
 from fhirsynth.assemble.timeline import Timeline
+from fhirsynth.assemble.write import Origin, resources
 from fhirsynth.errors import AssembleError, UsageError
 from fhirsynth.schema import Feature, FeatureSchema
 from fhirsynth.seeds import rng
@@ -26,6 +26,8 @@ from synthea_bridge.skips import Skip, SkipLog
 
 SHARED: Final = "shared.json"
 TRANSACTIONS: Final = "transactions"
+YEARS: Final = 3.0
+"""How far back visits are told by default: as much as most users look at, and not the whole of long lives."""
 CHUNK: Final = 25
 """Rows that a process takes at a time."""
 PARALLEL_FROM: Final = 400
@@ -38,12 +40,22 @@ _DERIVED: Final = frozenset(
 
 @dataclass(slots=True)
 class AssembleResult:
-    """What was made: ``outcome`` is what a manifest should say."""
+    """What was made: ``outcome`` is what a manifest should say.
+
+    Parameters
+    ----------
+    years
+        How far back visits were told; None: from birth on.
+    clinical
+        What the clinical rules say of them.
+    """
 
     run_id: str
     patients: int = 0
     resources: Counter[str] = field(default_factory=Counter)
     skips: SkipLog = field(default_factory=SkipLog)
+    years: float | None = None
+    clinical: dict[str, Any] = field(default_factory=dict)
 
     @property
     def outcome(self) -> dict[str, Any]:
@@ -51,8 +63,10 @@ class AssembleResult:
         return {
             "run_id": self.run_id,
             "patients": self.patients,
+            "years": self.years,
             "resources": dict(sorted(self.resources.items())),
             "skipped": self.skips.counts(),
+            **({"clinical": self.clinical} if self.clinical else {}),
         }
 
 
@@ -62,6 +76,7 @@ class _Task:
     timeline: Timeline
     run_id: str
     seed: int
+    years: float | None
     columns: tuple[str, ...]
     rows: tuple[tuple[Any, ...], ...]
 
@@ -78,6 +93,7 @@ def assemble(
     run_id: str,
     out: Path,
     seed: int = 0,
+    years: float | None = YEARS,
     workers: int = 1,
     skips: SkipLog | None = None,
     progress: Progress = silent,
@@ -92,6 +108,8 @@ def assemble(
         What lives look like, learned from the training tables.
     run_id
         Ids follow from it, the patient and an ordinal: the same call gives the same bytes, whatever ``workers`` is.
+    years
+        How far back visits are told; None: whole lives. Conditions that last are told whenever they began.
     skips
         Takes rows that cannot become a patient; by default the first one is raised.
 
@@ -108,12 +126,13 @@ def assemble(
     absent = [name for name in ["patient_id", *schema.columns] if name not in rows]
     if absent:
         raise UsageError(f"synthetic rows: lack the columns {', '.join(absent)}; make them with: fhirsynth augment")
-    result = AssembleResult(run_id, skips=skips if skips is not None else SkipLog(strict=True))
+    result = AssembleResult(run_id, skips=skips if skips is not None else SkipLog(strict=True), years=years)
     shared = Shared(run_id).resources()
     (out / TRANSACTIONS).mkdir(parents=True, exist_ok=True)
     (out / SHARED).write_bytes(to_json(transaction(run_id, "shared", shared)))
     result.resources.update(check(one, "shared") for one in shared)
-    for number, (patient, body, counts, problem) in enumerate(_made(rows, schema, timeline, run_id, seed, workers), 1):
+    made = _made(rows, schema, timeline, run_id, seed, years, workers)
+    for number, (patient, body, counts, problem) in enumerate(made, 1):
         if body is None:
             result.skips.add(Skip("synthetic rows", patient, problem, "make it again, or correct the row"))
         else:
@@ -154,13 +173,19 @@ def _unwritable(feature: Feature) -> str:
 
 
 def _made(
-    rows: pd.DataFrame, schema: FeatureSchema, timeline: Timeline, run_id: str, seed: int, workers: int
+    rows: pd.DataFrame,
+    schema: FeatureSchema,
+    timeline: Timeline,
+    run_id: str,
+    seed: int,
+    years: float | None,
+    workers: int,
 ) -> Iterator[Made]:
     frame = schema.conform(rows)
     columns = tuple(frame.columns)
     values = list(frame.itertuples(index=False, name=None))
     tasks = [
-        _Task(schema, timeline, run_id, seed, columns, tuple(values[at : at + CHUNK]))
+        _Task(schema, timeline, run_id, seed, years, columns, tuple(values[at : at + CHUNK]))
         for at in range(0, len(values), CHUNK)
     ]
     if workers == 1 or len(rows) < PARALLEL_FROM:
@@ -181,10 +206,10 @@ def _one(task: _Task, row: dict[str, Any]) -> Made:
     patient = str(row.pop("patient_id"))
     random = rng(task.seed, "life", patient)
     try:
-        life = live(patient, row, task.schema, task.timeline, random)
+        chart = tell(task.run_id, patient, row, task.schema, task.timeline, random, years=task.years)
     except AssembleError as error:
         return patient, None, {}, str(error)
-    writer = Writer(life, task.schema, task.timeline, Shared(task.run_id), task.run_id, random)
-    resources = list(writer.resources())
-    counts = Counter(check(one, patient) for one in resources)
-    return patient, to_json(transaction(task.run_id, patient, resources)), dict(counts), ""
+    origin = Origin(task.run_id, "augmented", Shared(task.run_id), profiled=True)
+    written = list(resources(chart, origin))
+    counts = Counter(check(one, patient) for one in written)
+    return patient, to_json(transaction(task.run_id, patient, written)), dict(counts), ""

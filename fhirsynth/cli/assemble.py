@@ -12,6 +12,7 @@ import click
 from fhirsynth.cli._defects import defects_option, plant_into, say
 from fhirsynth.cli._progress import bar
 from fhirsynth.cli._skips import printer, summarize
+from fhirsynth.cli._years import years_option
 
 if TYPE_CHECKING:
     from fhirsynth.assemble import AssembleResult
@@ -29,6 +30,7 @@ TABLES: Final = "patients.parquet"
 @click.option("--run-id", help="Tag of every resource, and root of all ids that are made.  [default: follows from DIR]")
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of everything that rows do not say.")
 @click.option("--workers", type=click.IntRange(1), default=os.cpu_count() or 1, help="Processes.  [default: all cores]")
+@years_option()
 @defects_option()
 @click.option("--strict", is_flag=True, help="Stop at the first row that cannot become a patient, or a resource.")
 @click.option("--out", type=_FOLDER, required=True, help="Folder to write.")
@@ -38,6 +40,7 @@ def command(
     run_id: str | None,
     seed: int,
     workers: int,
+    years: float | None,
     profile: Profile | None,
     strict: bool,
     out: Path,
@@ -66,7 +69,7 @@ def command(
         if tables:
             result = _tables(folder, run_id, workers, skips, scratch)
         else:
-            result = _rows(folder, timeline, run_id, seed, workers, skips, scratch)
+            result = _rows(folder, timeline, run_id, seed, years, workers, skips, scratch)
         told, planted = plant_into(scratch, profile, seed)
         skips.write(scratch / "skipped.ndjson")
         write_json(scratch / "manifest.json", {"stage": "bundles", **result.outcome, **told})
@@ -78,21 +81,37 @@ def command(
 
 
 def _rows(
-    folder: Path, timeline: Path | None, run_id: str | None, seed: int, workers: int, skips: SkipLog, out: Path
+    folder: Path,
+    timeline: Path | None,
+    run_id: str | None,
+    seed: int,
+    years: float | None,
+    workers: int,
+    skips: SkipLog,
+    out: Path,
 ) -> AssembleResult:
     from fhirsynth.assemble import Timeline, assemble
-    from fhirsynth.assemble.inputs import own_run_id, read_back, read_rows
+    from fhirsynth.assemble.inputs import look_over, own_run_id, read_rows
     from fhirsynth.schema import FeatureSchema
 
     schema = FeatureSchema.load(folder / "schema.json")
     lives = Timeline.load(timeline or folder / "timeline.json")
     rows = read_rows(folder / ROWS, schema)
-    name = run_id or own_run_id(rows, schema, lives, seed)
+    name = run_id or own_run_id(rows, schema, lives, seed, years)
     with bar("assemble") as progress:
         result = assemble(
-            rows, schema, lives, run_id=name, seed=seed, out=out, workers=workers, skips=skips, progress=progress
+            rows,
+            schema,
+            lives,
+            run_id=name,
+            seed=seed,
+            years=years,
+            out=out,
+            workers=workers,
+            skips=skips,
+            progress=progress,
         )
-    read_back(out, rows, schema, name, {skip.entry for skip in skips.items})
+    result.clinical = look_over(out, rows, schema, name, {skip.entry for skip in skips.items})
     return result
 
 
@@ -108,5 +127,9 @@ def _report(result: AssembleResult, out: Path) -> None:
     click.echo(f"{out}: {result.patients} patients, run {result.run_id}")
     for kind, count in outcome["resources"].items():
         click.echo(f"{kind:<18} {count:>9,}")
+    if result.clinical:
+        said = ("rules", "errors", "warnings")
+        rules, errors, warnings = (result.clinical[one] for one in said)
+        click.echo(f"{rules} clinical rules: {errors} errors, {warnings} warnings", err=True)
     for element, count in outcome.get("left_out", {}).items():
         click.echo(f"left out: {count:,} × {element}, which refers to nothing in the tables", err=True)

@@ -11,6 +11,7 @@ import click
 
 from fhirsynth.augment.registry import DEFAULT, MODELS, check_available, check_prior
 from fhirsynth.cli._progress import bar
+from fhirsynth.cli._years import years_option
 
 
 @click.command("run")
@@ -27,6 +28,7 @@ from fhirsynth.cli._progress import bar
 @click.option("--oracle", is_flag=True, help="Simulate the population again, to judge beside what is perfect.")
 @click.option("--prior", type=click.IntRange(1), help="Simulate so many others, to learn from before (ctgan, auto).")
 @click.option("--uplift", is_flag=True, help="Measure whether adding the synthetic cases to the real ones helps.")
+@years_option()
 @click.option("--server", metavar="URL", help="POST the Bundles to this FHIR server at the end.")
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), required=True, help="Work folder.")
 def command(
@@ -43,6 +45,7 @@ def command(
     oracle: bool,
     prior: int | None,
     uplift: bool,
+    years: float | None,
     server: str | None,
     out: Path,
 ) -> None:
@@ -81,6 +84,7 @@ def command(
         oracle=oracle,
         uplift=uplift,
         prior=prior,
+        years=years,
     )
     run = Run(spec, Workspace(out), bar, workers)
     outcome: dict[str, Any] = {}
@@ -120,6 +124,10 @@ def _headline(stage: str, outcome: dict[str, Any]) -> str:
         why = outcome["model"].get("parameters", {}).get("why")
         made = f"{outcome['made']} synthetic patients with the condition, from {outcome['drawn']} drawn"
         return f"{made}. {why}" if why else made
-    if stage in ("bundles", "ndjson"):
+    if stage == "bundles":
+        found = outcome["clinical"]
+        made = f"{sum(outcome['resources'].values()):,} resources"
+        return f"{made}; {found['rules']} clinical rules, {found['errors']} errors, {found['warnings']} warnings"
+    if stage == "ndjson":
         return f"{sum(outcome['resources'].values()):,} resources"
     return ""

@@ -1,0 +1,98 @@
+"""Values that follow from others of the same moment, so that a chart does not contradict itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+HEIGHT, WEIGHT, BMI = "8302-2", "29463-7", "39156-5"
+SYSTOLIC, DIASTOLIC = "8480-6", "8462-4"
+TOTAL, HDL, LDL, TRIGLYCERIDES = "2093-3", "2085-9", "18262-6", "2571-8"
+HAEMOGLOBIN, CELLS, HAEMATOCRIT = "718-7", "789-8", ("4544-3", "20570-8")
+HEAD = "9843-4"
+ADULT: Final = 18
+GROWN: Final = 20
+"""Age in years from which on height stays."""
+GROWING: Final = (HEIGHT, HEAD)
+"""Codes of what grows in childhood and never falls."""
+
+
+@dataclass(frozen=True, slots=True)
+class Formula:
+    """``value(values of the codes in of, age in years, sex, a standard normal number)``; None where it cannot hold."""
+
+    code: str
+    of: tuple[str, ...]
+    value: Callable[[Sequence[float], float, str, float], float | None]
+
+
+def _bmi(given: Sequence[float], _age: float, _sex: str, _noise: float) -> float | None:
+    weight, height = given
+    return weight / (height / 100) ** 2 if height > 0 else None
+
+
+def _total(given: Sequence[float], _age: float, _sex: str, _noise: float) -> float | None:
+    """Friedewald et al. 1972, https://doi.org/10.1093/clinchem/18.6.499, in mg/dL."""
+    hdl, ldl, triglycerides = given
+    return hdl + ldl + triglycerides / 5
+
+
+def _egfr(given: Sequence[float], age: float, sex: str, _noise: float) -> float | None:
+    """In mL/min/1.73 m², from creatinine and height.
+
+    CKD-EPI 2021 (Inker et al., https://doi.org/10.1056/NEJMoa2102953) of adults, and of children the bedside equation
+    (Schwartz et al. 2009, https://doi.org/10.1681/ASN.2008030287).
+    """
+    creatinine, height = given
+    if creatinine <= 0:
+        return None
+    if age < ADULT:
+        return 0.413 * height / creatinine
+    kappa, alpha = (0.7, -0.241) if sex == "female" else (0.9, -0.302)
+    ratio = creatinine / kappa
+    estimate = 142.0 * min(ratio, 1.0) ** alpha * max(ratio, 1.0) ** -1.2 * 0.9938**age
+    return float(estimate * 1.012 if sex == "female" else estimate)
+
+
+def _haematocrit(given: Sequence[float], _age: float, _sex: str, noise: float) -> float | None:
+    """Three times the haemoglobin, by rule of thumb."""
+    return 3 * given[0] + 0.6 * noise
+
+
+def _part(scale: float) -> Callable[[Sequence[float], float, str, float], float | None]:
+    """A red cell index: so many times the first value for each of the second."""
+
+    def value(given: Sequence[float], _age: float, _sex: str, _noise: float) -> float | None:
+        return scale * given[0] / given[1] if given[1] > 0 else None
+
+    return value
+
+
+def _glucose(given: Sequence[float], _age: float, _sex: str, noise: float) -> float | None:
+    """Nathan et al. 2008, https://doi.org/10.2337/dc08-0545, in mg/dL: the mean of months, around which one lies."""
+    return max(28.7 * given[0] - 46.7 + 12 * noise, 55.0)
+
+
+def _diastolic(given: Sequence[float], _age: float, _sex: str, _noise: float) -> float | None:
+    """At least 15 mm[Hg] below the systolic pressure."""
+    systolic, diastolic = given
+    return min(diastolic, max(systolic - 15, 20))
+
+
+FORMULAS: Final = (
+    Formula(BMI, (WEIGHT, HEIGHT), _bmi),
+    Formula(TOTAL, (HDL, LDL, TRIGLYCERIDES), _total),
+    *(
+        Formula(code, (creatinine, HEIGHT), _egfr)
+        for code in ("33914-3", "62238-1", "77147-7", "98979-8")
+        for creatinine in ("38483-4", "2160-0")
+    ),
+    *(Formula(code, (HAEMOGLOBIN,), _haematocrit) for code in HAEMATOCRIT),
+    *(Formula("787-2", (code, CELLS), _part(10)) for code in HAEMATOCRIT),
+    Formula("785-6", (HAEMOGLOBIN, CELLS), _part(10)),
+    *(Formula("786-4", (HAEMOGLOBIN, code), _part(100)) for code in HAEMATOCRIT),
+    *(Formula(code, ("4548-4",), _glucose) for code in ("2339-0", "2345-7")),
+    Formula(DIASTOLIC, (SYSTOLIC, DIASTOLIC), _diastolic),
+)
+"""In the order in which they are applied."""
