@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from fhirsynth.assemble import Timeline, assemble, stage
 from fhirsynth.assemble.conform import check, check_round_trip
 from fhirsynth.assemble.identity import patient_uuid
-from fhirsynth.assemble.inputs import read_back
+from fhirsynth.assemble.inputs import look_over, read_back
 from fhirsynth.assemble.stage import check_writable
 from fhirsynth.assemble.stays import possible
 from fhirsynth.errors import AssembleError, UsageError
@@ -110,22 +110,70 @@ def references(value: Any) -> list[str]:
     return [one for inner in value for one in references(inner)] if isinstance(value, list) else []
 
 
-def test_time_is_coherent(folder: Path) -> None:
-    for bundle in bundles(folder):
+def times(bundle: dict[str, Any]) -> dict[str, tuple[datetime, datetime]]:
+    """When each encounter is, by its URL."""
+    found = {}
+    for one in resources(bundle, "Encounter"):
+        start, end = (datetime.fromisoformat(one["period"][side]) for side in ("start", "end"))
+        found[f"urn:uuid:{one['id']}"] = (start, end)
+    return found
+
+
+def onsets(bundle: dict[str, Any]) -> dict[str, datetime]:
+    found = resources(bundle, "Condition")
+    return {f"urn:uuid:{one['id']}": datetime.fromisoformat(one["onsetDateTime"]) for one in found}
+
+
+@pytest.fixture(scope="module", params=[3.0, None], ids=["years", "lives"])
+def told(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[date, list[dict[str, Any]]]:
+    """From when on visits are told, and the Bundles."""
+    out = tmp_path_factory.mktemp("told")
+    assemble(example_features(30), SCHEMA, example_timeline(), run_id=RUN, out=out, years=request.param)
+    return date(2023, 1, 1) if request.param else date(1900, 1, 1), bundles(out)
+
+
+def test_visits_are_within_what_is_told_and_all_else_within_visits(told: tuple[date, list[dict[str, Any]]]) -> None:
+    since, documents = told
+    for bundle in documents:
         born = date.fromisoformat(resources(bundle, "Patient")[0]["birthDate"])
-        periods = {}
-        for encounter in resources(bundle, "Encounter"):
-            start, end = (datetime.fromisoformat(encounter["period"][side]) for side in ("start", "end"))
-            assert born <= start.date() <= end.date() <= SCHEMA.index_date
-            assert start <= end
-            periods[f"urn:uuid:{encounter['id']}"] = (start, end)
+        periods = times(bundle)
         assert len(periods) >= 1
-        for observation in resources(bundle, "Observation"):
-            start, end = periods[observation["encounter"]["reference"]]
-            assert start <= datetime.fromisoformat(observation["effectiveDateTime"]) <= end
-        for condition in resources(bundle, "Condition"):
-            start, end = periods[condition["encounter"]["reference"]]
-            assert start <= datetime.fromisoformat(condition["onsetDateTime"]) <= end
+        for start, end in periods.values():
+            assert max(born, since) <= start.date() <= end.date() <= SCHEMA.index_date
+            assert start <= end
+        for kind, moment in (("Observation", "effectiveDateTime"), ("MedicationRequest", "authoredOn")):
+            for one in resources(bundle, kind):
+                start, end = periods[one["encounter"]["reference"]]
+                assert start <= datetime.fromisoformat(one[moment]) <= end
+        for one in resources(bundle, "Procedure"):
+            start, end = periods[one["encounter"]["reference"]]
+            done = [datetime.fromisoformat(one["performedPeriod"][side]) for side in ("start", "end")]
+            assert start <= done[0] <= done[1] <= end
+
+
+def test_conditions_begin_where_they_are_found_and_before_what_is_done_about_them(
+    told: tuple[date, list[dict[str, Any]]],
+) -> None:
+    since, documents = told
+    for bundle in documents:
+        born = date.fromisoformat(resources(bundle, "Patient")[0]["birthDate"])
+        periods, began = times(bundle), onsets(bundle)
+        for one in resources(bundle, "Condition"):
+            onset = datetime.fromisoformat(one["onsetDateTime"])
+            start, end = periods[one["encounter"]["reference"]] if "encounter" in one else (onset, onset)
+            assert start <= onset <= end
+            assert onset.date() >= born
+            assert "encounter" in one or onset.date() <= since
+            assert onset <= datetime.fromisoformat(one.get("abatementDateTime", one["onsetDateTime"]))
+        for one in [*resources(bundle, "MedicationRequest"), *resources(bundle, "Procedure")]:
+            at = one["authoredOn"] if "authoredOn" in one else one["performedPeriod"]["start"]
+            assert all(began[why["reference"]] <= datetime.fromisoformat(at) for why in one.get("reasonReference", []))
+
+
+def test_what_the_clinical_rules_say_is_told(folder: Path) -> None:
+    said = look_over(folder, example_features(60), SCHEMA, RUN)
+    assert said["rules"] > 100
+    assert said["errors"] == 0
 
 
 def test_most_patients_have_several_encounters(folder: Path) -> None:
@@ -255,7 +303,10 @@ def test_every_race_is_written_as_us_core_wants_it(race: str, tmp_path: Path) ->
 
 def test_a_missing_value_is_never_measured(tmp_path: Path) -> None:
     made(row(heart_rate=None, systolic_bp=None, spo2=None), tmp_path)
-    assert not resources(bundles(tmp_path)[0], "Observation")
+    found = {one["code"]["coding"][0]["code"] for one in resources(bundles(tmp_path)[0], "Observation")}
+    assert found
+    assert not found & {"8867-4", "59408-5", "2708-6"}
+    assert "85354-9" not in found or "8480-6" not in str(bundles(tmp_path))
 
 
 def test_a_feature_without_a_place_in_fhir_is_refused() -> None:

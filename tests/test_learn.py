@@ -5,10 +5,11 @@ from __future__ import annotations
 from datetime import date
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
-from fhirsynth.assemble import learn
+from fhirsynth.assemble import Timeline, learn
 from fhirsynth.assemble.timeline import FEWEST
 from fhirsynth.errors import UsageError
 from fhirsynth.schema import FeatureSchema, build_schema
@@ -31,15 +32,49 @@ def everybody(tables: Path) -> list[str]:
     return list(pd.read_parquet(tables / "patients.parquet")["patient_id"])
 
 
-def test_it_learns_visits_panels_pace_and_orders(tables: Path, schema: FeatureSchema) -> None:
-    timeline = learn(tables, everybody(tables), schema)
-    assert {kind.class_code for kind in timeline.visits["routine"].kinds} == {"AMB"}
-    assert any("heart_rate" in panel.features for panel in timeline.panels["routine"])
-    assert 0 < timeline.diastolic[1] < 1
-    assert timeline.within["systolic_bp"] > 0
-    for quantiles in (timeline.since, *timeline.gaps.values(), *timeline.onset.values()):
-        assert list(quantiles) == sorted(quantiles)
-    assert timeline.onset[CF.column][-1] < 26
+@pytest.fixture(scope="module")
+def timeline(tables: Path, schema: FeatureSchema) -> Timeline:
+    return learn(tables, everybody(tables), schema)
+
+
+def test_it_learns_kinds_of_visits_and_why_they_are_made(timeline: Timeline) -> None:
+    kinds = {(kind.class_code, kind.reason.code if kind.reason else None) for kind in timeline.kinds}
+    assert ("AMB", CF.snomed) in kinds
+    clinic = next(kind for kind in timeline.kinds if kind.reason and kind.reason.code == CF.snomed and kind.paces)
+    assert clinic.needs == CF.snomed
+    assert all(pace.makes["female"] > 0.9 for pace in clinic.paces.values())
+    assert np.trapezoid(clinic.rhythm, dx=0.1) == pytest.approx(1, abs=0.01)
+    for kind in timeline.kinds:
+        for quantiles in (kind.minutes, kind.rhythm, *(pace.rates for pace in kind.paces.values())):
+            assert list(quantiles) == sorted(quantiles)
+        assert np.mean(kind.months) == pytest.approx(1, abs=0.01)
+
+
+def test_it_learns_what_is_measured_together_and_how_far_patients_keep_their_level(timeline: Timeline) -> None:
+    assert timeline.measures["85354-9"].parts == ("8462-4", "8480-6")
+    pressure = timeline.items.index(next(one for one in timeline.items if one.concept.code == "85354-9"))
+    together = next(batch for batch in timeline.batches if pressure in batch)
+    assert {"8867-4", "9279-1"} <= {timeline.items[place].concept.code for place in together}
+    height, rate = timeline.measures["8302-2"], timeline.measures["9279-1"]
+    assert height.unit == "cm"
+    assert height.own > 0.6
+    assert height.own > rate.own + 0.2
+    assert 0 <= timeline.measures["8480-6"].own <= 1
+
+
+def test_it_learns_conditions_and_what_is_taken_for_them(timeline: Timeline) -> None:
+    assert timeline.flagged[CF.column].onset[-1] < 26
+    assert all(
+        0 <= share <= 1
+        for one in timeline.lasting
+        for cells in one.share.values()
+        for pair in cells.values()
+        for share in pair
+    )
+    for_it = [order for order in timeline.orders if order.reason == CF.snomed]
+    assert for_it
+    assert any(order.at for order in for_it)
+    assert all(order.without < order.weight < 1 for order in for_it)
 
 
 def test_nobody_else_is_looked_at(tables: Path, schema: FeatureSchema, tmp_path: Path) -> None:
@@ -51,17 +86,24 @@ def test_nobody_else_is_looked_at(tables: Path, schema: FeatureSchema, tmp_path:
     assert learn(tables, some, schema) != learn(tables, everybody(tables), schema)
 
 
-def test_a_code_that_few_patients_have_does_not_enter(tables: Path, schema: FeatureSchema) -> None:
-    timeline = learn(tables, everybody(tables), schema)
-    encounters = pd.read_parquet(tables / "encounters.parquet")
-    people = encounters.groupby("type_code")["patient_id"].nunique()
-    rare = set(people[people < FEWEST].index)
-    assert rare
-    learned = {kind.code for visits in timeline.visits.values() for kind in visits.kinds}
-    assert not learned & rare
-    medications = pd.read_parquet(tables / "medications.parquet")
-    takers = medications.groupby("code")["patient_id"].nunique()
-    assert {order.code for order in timeline.orders} == set(takers[takers >= FEWEST].index)
+def test_a_code_that_few_patients_have_does_not_enter(tables: Path, timeline: Timeline) -> None:
+    learned = {
+        "encounters": {kind.concept.code for kind in timeline.kinds},
+        "medications": {one.concept.code for one in timeline.orders},
+        "procedures": {one.concept.code for one in timeline.items if one.table == "procedures"},
+        "observations": {one.concept.code for one in timeline.items if one.table == "observations"},
+        "conditions": {one.concept.code for one in timeline.items if one.table == "conditions"}
+        | {one.concept.code for one in timeline.lasting},
+    }
+    some = False
+    for name, codes in learned.items():
+        frame = pd.read_parquet(tables / f"{name}.parquet")
+        people = frame.groupby("type_code" if name == "encounters" else "code")["patient_id"].nunique()
+        rare = set(people[people < FEWEST].index)
+        assert not codes & rare
+        assert codes
+        some |= bool(rare)
+    assert some
 
 
 def test_no_patient_and_no_day_is_in_it(tables: Path, schema: FeatureSchema) -> None:

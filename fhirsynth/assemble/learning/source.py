@@ -31,9 +31,10 @@ EITHER: Final = 0.1
 """Share of the patients that each sex must have for one of them to be missed."""
 RECENT: Final = pd.Timedelta(days=1826)
 """How far back is looked, as long as enough patients are seen there: what is done changes with the years."""
-BEYOND: Final = 5
-LATER: Final = 0.1
-"""How many must have lived on, and how many of them at most have it nevertheless, for something to end at an age."""
+JUST: Final = 10.0
+"""Years before an age in which is counted how often something happened."""
+LATER: Final = 0.3
+"""Share of what would have happened after it, from which on it has not ended at that age."""
 EDGES: Final = (*BANDS, 200)
 NOT_DONE: Final = (*VOID, "refuted", "not-done")
 
@@ -190,15 +191,19 @@ def weighted_quantiles(values: Any, weights: Any) -> Quantiles:
 
 
 def between(frame: Frame, people: Frame) -> Span:
-    """Ages between which nearly all of it happens, and a year more; open above where too few have lived on without."""
-    low, high = np.quantile(frame["age"].to_numpy(np.float64), (0.025, 0.975))
-    low, high = low - 1, high + 1
-    lived = days(people["ends"] - people["born"]) / YEAR
-    beyond = people.index[lived > high + 1]
-    later = frame.loc[frame["age"] > high, "patient_id"].nunique()
-    if len(beyond) < BEYOND or later > LATER * len(beyond):
-        high = ALWAYS[1]
-    return round(max(float(low), 0.0), 1), round(float(high), 1)
+    """Ages between which nearly all of it happens, and a year more.
+
+    Open above, unless patients have lived on long enough that it would have happened to them as before.
+    """
+    age = frame["age"].to_numpy(np.float64)
+    low, high = float(np.quantile(age, 0.025)) - 1, float(np.quantile(age, 0.975)) + 1
+    able = people[people["sex"].isin(set(frame["sex"]))]
+    lived = (days(able["ends"] - able["born"]) / YEAR).to_numpy(np.float64)
+    before = float(((age > high - JUST) & (age <= high)).sum())
+    rate = before / max(float(np.clip(lived - high + JUST, 0, JUST).sum()), 1.0)
+    expected = rate * float(np.clip(lived - high, 0, None).sum())
+    closed = expected >= FEWEST and (age > high).sum() <= LATER * expected
+    return round(max(low, 0.0), 1), round(high, 1) if closed else ALWAYS[1]
 
 
 def only_sex(frame: Frame, people: Frame) -> Sex | None:

@@ -12,6 +12,8 @@ TOTAL, HDL, LDL, TRIGLYCERIDES = "2093-3", "2085-9", "18262-6", "2571-8"
 HAEMOGLOBIN, CELLS, HAEMATOCRIT = "718-7", "789-8", ("4544-3", "20570-8")
 HEAD = "9843-4"
 ADULT: Final = 18
+HYPERFILTRATION: Final = 180.0
+"""mL/min/1.73 m²; beyond it the equation for children says nothing."""
 GROWN: Final = 20
 """Age in years from which on height stays."""
 GROWING: Final = (HEIGHT, HEAD)
@@ -48,7 +50,7 @@ def _egfr(given: Sequence[float], age: float, sex: str, _noise: float) -> float 
     if creatinine <= 0:
         return None
     if age < ADULT:
-        return 0.413 * height / creatinine
+        return min(0.413 * height / creatinine, HYPERFILTRATION)
     kappa, alpha = (0.7, -0.241) if sex == "female" else (0.9, -0.302)
     ratio = creatinine / kappa
     estimate = 142.0 * min(ratio, 1.0) ** alpha * max(ratio, 1.0) ** -1.2 * 0.9938**age

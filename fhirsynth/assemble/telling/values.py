@@ -64,6 +64,7 @@ class Values:
         numbers: dict[str, float] = {}
         found: dict[str, Value] = {}
         fixed: set[str] = set()
+        same: dict[str, float] = {}
         for code in codes:
             feature, measure = self.known.get(code), self.who.timeline.measures.get(code)
             if feature is not None and when == final.get(feature.name):
@@ -77,8 +78,12 @@ class Values:
                 found[code] = Value("string", text=str(self.who.row[feature.name]))
             elif measure is not None and measure.answers:
                 found[code] = self._answer(code, measure, when)
+            elif feature is not None and feature.name in same:
+                numbers[code] = same[feature.name]
             elif measure is not None and measure.curves:
                 numbers[code] = self._number(code, measure, feature, when)
+                if feature is not None:
+                    same[feature.name] = numbers[code]
             elif feature is not None:
                 numbers[code] = float(self.who.row[feature.name])
         self._cohere(numbers, fixed, when)
