@@ -85,7 +85,7 @@ ITEMS = (
     Item(table="procedures", concept=snomed("430193006", "Medication Reconciliation"), span=spread(5, 15)),
     Item(
         table="procedures",
-        concept=snomed("23426006", "Measurement of respiratory function"),
+        concept=snomed("127783003", "Spirometry (procedure)"),
         reason=CYSTIC_FIBROSIS.snomed,
         span=spread(10, 20),
     ),
