@@ -63,29 +63,21 @@ class Values:
         """
         numbers: dict[str, float] = {}
         found: dict[str, Value] = {}
-        fixed: set[str] = set()
         same: dict[str, float] = {}
+        fixed = {code for code in codes if code in self.known and when == final.get(self.known[code].name)}
         for code in codes:
             feature, measure = self.known.get(code), self.who.timeline.measures.get(code)
-            if feature is not None and when == final.get(feature.name):
-                value = self.who.row[feature.name]
-                if feature.kind == "category":
-                    found[code] = Value("string", text=str(value))
-                    continue
-                numbers[code] = float(value)
-                fixed.add(code)
+            if feature is None and measure is not None and measure.answers:
+                found[code] = self._answer(code, measure, when)
             elif feature is not None and feature.kind == "category":
                 found[code] = Value("string", text=str(self.who.row[feature.name]))
-            elif measure is not None and measure.answers:
-                found[code] = self._answer(code, measure, when)
-            elif feature is not None and feature.name in same:
-                numbers[code] = same[feature.name]
-            elif measure is not None and measure.curves:
-                numbers[code] = self._number(code, measure, feature, when)
-                if feature is not None:
-                    same[feature.name] = numbers[code]
-            elif feature is not None:
+            elif feature is not None and (code in fixed or measure is None or not measure.curves):
                 numbers[code] = float(self.who.row[feature.name])
+            elif measure is not None and measure.curves:
+                # Several codes of one feature say the same.
+                name = code if feature is None else feature.name
+                numbers[code] = same[name] if name in same else self._number(code, measure, feature, when)
+                same[name] = numbers[code]
         self._cohere(numbers, fixed, when)
         self._latest.update({code: numbers[code] for code in GROWING if code in numbers})
         for code, number in numbers.items():
