@@ -34,6 +34,7 @@ BANDS: Final = (0, 2, 6, 18, 40, 65)
 Floats = npt.NDArray[np.float64]
 Quantiles = tuple[float, ...]
 BySex = dict[Sex, float]
+Onsets = dict[int, Quantiles]
 Span = tuple[float, float]
 """Ages in years, from and to."""
 ALWAYS: Final[Span] = (0.0, 200.0)
@@ -77,6 +78,8 @@ class Item(_Frozen):
         Of an episode: the share that has ended at the index date.
     only, ages
         The sex whose patients alone have it, and ages between which it happens.
+    turn
+        Of procedures and orders: when in the course of a visit, from 0 to 1.
     """
 
     table: Literal["observations", "procedures", "medications", "conditions"]
@@ -87,6 +90,7 @@ class Item(_Frozen):
     ends: float = 1.0
     only: Sex | None = None
     ages: Span = ALWAYS
+    turn: float = 0.0
 
 
 class Together(_Frozen):
@@ -112,6 +116,13 @@ class Content(_Frozen):
     sets: tuple[Together, ...] = ()
     rare: float = 0.0
     alone: dict[int, float] = {}
+
+
+class Cycle(_Frozen):
+    """Batches that happen in a rhythm of their own: days from one time to the next."""
+
+    batches: tuple[int, ...]
+    gaps: Quantiles
 
 
 class Pace(_Frozen):
@@ -158,6 +169,8 @@ class Kind(_Frozen):
         Code of the lasting condition that changes most what happens, and the contents for those who have it.
     again
         How often the same happens as at the visit before, beyond chance.
+    cycles
+        What happens in a rhythm of its own.
     """
 
     group: Group
@@ -174,6 +187,7 @@ class Kind(_Frozen):
     split: str | None = None
     given: dict[int, Content] = {}
     again: float = 0.0
+    cycles: tuple[Cycle, ...] = ()
 
 
 class Follow(_Frozen):
@@ -193,7 +207,7 @@ class Lasting(_Frozen):
         Of the patients of a sex whose age is in a band: how many have it; where ``given`` names a flag of the rows, of
         those without and of those with it.
     onset
-        Age at onset in years, by sex.
+        Age at onset in years, by lower bound of the age band that patients are in now.
     ends, span
         The share that ends, and after how many days.
     kinds
@@ -204,17 +218,17 @@ class Lasting(_Frozen):
     category: str | None = None
     given: str | None = None
     share: dict[Sex, dict[int, tuple[float, float]]]
-    onset: dict[Sex, Quantiles]
+    onset: Onsets
     ends: float = 0.0
     span: Quantiles = ()
     kinds: dict[int, float] = {}
 
 
 class Flagged(_Frozen):
-    """A condition that a flag of the rows says to be present: codes, age at onset, and visits at which it is found."""
+    """A condition that a flag of the rows says to be present: codes, ages at onset, and visits at which it is found."""
 
     codes: tuple[tuple[Concept, float], ...] = ()
-    onset: Quantiles
+    onset: Onsets
     kinds: dict[int, float] = {}
 
 
@@ -248,6 +262,8 @@ class Measure(_Frozen):
         Share of the variance that is between patients: how far a patient keeps a level of their own.
     drift
         Standard deviation of what changes in a year within a patient, in standard normal scores.
+    steady
+        Share of the patients in whom it does not change; ``own``, ``drift`` and ``memory`` are those of the others.
     memory
         Years in which what lies beside the patient's own level falls to a third.
     answers, repeats
@@ -261,6 +277,7 @@ class Measure(_Frozen):
     decimals: int = 0
     curves: dict[Sex, Curve] = {}
     own: float = 0.0
+    steady: float = 0.0
     drift: float = 0.0
     memory: float = 0.0
     answers: dict[int, tuple[Answer, ...]] = {}
@@ -281,6 +298,10 @@ class Order(_Frozen):
         Share of those who have the reason that took it in the last years and take it no more.
     at
         Of what is taken again and again: at which share of the visits of each kind it is ordered.
+    last
+        Days since it was ordered, of those who have it on order.
+    turn
+        When in the course of a visit, from 0 to 1.
     only, ages
         The sex whose patients alone have it, and ages between which it is on order.
     """
@@ -291,6 +312,8 @@ class Order(_Frozen):
     without: float = 0.0
     stopped: float = 0.0
     at: dict[int, float] = {}
+    last: Quantiles = ()
+    turn: float = 0.0
     only: Sex | None = None
     ages: Span = ALWAYS
 

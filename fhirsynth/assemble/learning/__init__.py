@@ -44,6 +44,6 @@ def learn(tables: Path, patients: Sequence[str], schema: FeatureSchema) -> Timel
         lasting=sorts.lasting(source, visits),
         measures=measures,
         related=related,
-        orders=learn_orders(source, sorts, visits),
+        orders=learn_orders(source, sorts, visits, done.turns),
         hispanic=source.hispanic,
     )

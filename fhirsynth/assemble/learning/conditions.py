@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import pandas as pd
 
-from fhirsynth.assemble.learning.source import Frame, Source, bands, common, concepts, days, quantiles
+from fhirsynth.assemble.learning.source import Frame, Source, bands, common, concepts, days, onset_ages, quantiles
 from fhirsynth.assemble.timeline import BANDS, FEWEST, SEXES, Concept, Flagged, Lasting, Sex
 
 if TYPE_CHECKING:
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 ONCE: Final = 1.25
 """Records a patient has of a condition that lasts, at most."""
+USUAL: Final = tuple(np.linspace(1, 70, 11))
+"""Ages at onset where nothing is known of them."""
 CELL: Final = 5
 """Patients below which a share is that of all of the sex."""
 ASSOCIATED: Final = 0.2
@@ -59,7 +61,7 @@ class Sorts:
             codes = tuple(
                 (self.concepts[str(code)], float(count)) for code, count in counted.items() if count >= FEWEST
             )
-            onset = quantiles(first["age"], tuple(np.linspace(1, 70, 11)))
+            onset = onset_ages(first.set_index("patient_id")["age"], source.lived, USUAL)
             found[feature.name] = Flagged(codes=codes, onset=onset, kinds=visits.found_at(first))
         return found
 
@@ -83,7 +85,7 @@ class Sorts:
             category=_commonest(mine["category"]),
             given=given,
             share=_shares(source.people, has, flags[given] if given else None),
-            onset={sex: quantiles(mine.loc[mine["sex"] == sex, "age"], quantiles(mine["age"])) for sex in SEXES},
+            onset=onset_ages(mine.set_index("patient_id")["age"], source.lived),
             ends=round(float(ended.mean()), 3),
             span=quantiles(days(mine["abatement"] - mine["onset"])),
             kinds=visits.found_at(mine),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Final
@@ -16,7 +16,6 @@ from scipy.sparse.csgraph import connected_components
 from fhirsynth.assemble.learning.conditions import Sorts
 from fhirsynth.assemble.learning.orders import lasting_orders
 from fhirsynth.assemble.learning.source import (
-    RECENT,
     Frame,
     Source,
     bands,
@@ -28,7 +27,7 @@ from fhirsynth.assemble.learning.source import (
     quantiles,
 )
 from fhirsynth.assemble.learning.visits import Visits
-from fhirsynth.assemble.timeline import BANDS, FEWEST, Content, Item, Kind, Together
+from fhirsynth.assemble.timeline import BANDS, FEWEST, Content, Cycle, Item, Kind, Together
 
 ALIKE: Final = 0.9
 """Jaccard index from which on two items are of one batch."""
@@ -39,8 +38,21 @@ SIDE: Final = 5
 """Patients on either side of a condition that splits a kind's contents."""
 SPLIT: Final = 0.3
 """Difference of shares from which on it does."""
+NEARLY: Final = 0.8
+SELDOM: Final = 1.5
+REGULAR: Final = 0.35
+"""What such a share of the patients has, with gaps so many times those of the visits, which vary by no more than such a
+part of their mean, has a rhythm of its own."""
+TOGETHER: Final = 0.5
+"""Jaccard index from which on two batches have one rhythm."""
+ROUNDS: Final = 200
+"""Of the estimation of what comes before what."""
 SAID: Final = 0.5
 """Share of the entries that must name a reason for it to be that of the item."""
+
+
+Turns = dict[tuple[str, str], float]
+"""When something happens in the course of a visit, by table and code."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +62,7 @@ class Done:
     kinds: tuple[Kind, ...]
     items: tuple[Item, ...]
     batches: tuple[tuple[int, ...], ...]
+    turns: Turns
 
 
 def learn_items(source: Source, sorts: Sorts, visits: Visits) -> Done:
@@ -61,25 +74,21 @@ def learn_items(source: Source, sorts: Sorts, visits: Visits) -> Done:
     number = {key: place for place, key in enumerate(keys)}
     place = [number.get(key, -1) for key in zip(entries["table"], entries["code"], strict=True)]
     entries = entries.assign(item=place)[np.array(place, dtype=np.int64) >= 0]
-    describe = _Describer(entries, sorts, source)
+    turns = _turns(source)
+    describe = _Describer(entries, sorts, source, turns)
     items = tuple(describe.item(place, table) for place, (table, _) in enumerate(keys))
     frame = source.encounters[source.encounters["encounter_id"].isin(visits.of.index)].drop_duplicates("encounter_id")
     present = _matrix(entries, frame["encounter_id"], len(items))
-    batches = _batches(present)
+    batches = _alike(present, ALIKE)
     done = _done(present, batches)
-    late = frame["start"].to_numpy() >= (source.people["ends"] - RECENT).reindex(frame["patient_id"]).to_numpy()
-    happened = _Happened(
-        late,
-        done,
-        frame["encounter_id"].map(visits.of).to_numpy(dtype=np.int64),
-        bands(frame["age"]),
-        frame["patient_id"],
-    )
+    late = source.late(frame["patient_id"], frame["start"])
+    kind = frame["encounter_id"].map(visits.of).to_numpy(dtype=np.int64)
+    happened = _Happened(frame, late, done, kind, bands(frame["age"]))
     cases = _Cases.of(source, sorts, frame)
     kinds = tuple(
         one.model_copy(update=happened.of_kind(happened.kind == place, cases)) for place, one in enumerate(visits.kinds)
     )
-    return Done(kinds, items, batches)
+    return Done(kinds, items, batches, turns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,13 +113,18 @@ class _Cases:
 
 @dataclass(frozen=True, slots=True)
 class _Happened:
-    """What happened at all visits, and when: batches (visits × batches, sparse), kind, age band (number), patient."""
+    """What happened at all visits (``frame``): batches (visits × batches, sparse), kind, and number of the age band."""
 
+    frame: Frame
     late: Any
     done: Any
     kind: Any
     band: Any
-    people: pd.Series[Any]
+
+    @property
+    def people(self) -> pd.Series[Any]:
+        """Whose each visit is."""
+        return self.frame["patient_id"]
 
     def of_kind(self, mine: Any, cases: _Cases) -> dict[str, Any]:
         """What a kind knows of it."""
@@ -127,7 +141,21 @@ class _Happened:
             "split": None if split is None else cases.codes[split],
             "given": given,
             "again": self._again(mine),
+            "cycles": self._cycles(mine),
         }
+
+    def _cycles(self, mine: Any) -> tuple[Cycle, ...]:
+        """Batches that happen at some visits of the kind only, but to all patients and regularly."""
+        done, frame = self.done[mine], self.frame[mine]
+        people, start = frame["patient_id"].to_numpy(), frame["start"].to_numpy()
+        usual = _gaps(people, start)
+        able = [batch for batch, happens in enumerate(_columns(done)) if _is_regular(happens, people, start, usual)]
+        found = []
+        for batches in _alike(done[:, able], TOGETHER) if able else ():
+            chosen = [able[place] for place in batches]
+            happens = np.asarray(done[:, chosen].sum(axis=1)).ravel() > 0
+            found.append(Cycle(batches=tuple(chosen), gaps=quantiles(_gaps(people[happens], start[happens]))))
+        return tuple(found)
 
     def _split(self, mine: Any, cases: _Cases) -> int | None:
         """The condition whose presence changes most what happens, if it does so much."""
@@ -181,6 +209,31 @@ class _Happened:
         return round(max(0.0, (same - chance) / max(1 - chance, 1e-9)), 3)
 
 
+def _columns(done: Any) -> Iterator[Any]:
+    """Where each batch happens, shape (visits,)."""
+    columns = done.tocsc()
+    for start, end in pairwise(columns.indptr):
+        happens = np.zeros(done.shape[0], dtype=np.bool_)
+        happens[columns.indices[start:end]] = True
+        yield happens
+
+
+def _is_regular(happens: Any, people: Any, start: Any, usual: Any) -> bool:
+    """Whether a batch happens to nearly all patients, at some of the visits and with gaps that are alike."""
+    if happens.sum() < ENOUGH or happens.mean() > 0.5 or not len(usual):
+        return False
+    gaps = _gaps(people[happens], start[happens])
+    all_of_them = len(np.unique(people[happens])) >= NEARLY * len(np.unique(people))
+    seldom = len(gaps) >= ENOUGH and np.median(gaps) >= SELDOM * np.median(usual)
+    return bool(all_of_them and seldom and gaps.std() <= REGULAR * gaps.mean())
+
+
+def _gaps(people: Any, start: Any) -> Any:
+    """Days between a patient's visits, which are in order."""
+    same = people[1:] == people[:-1]
+    return ((start[1:] - start[:-1]) / np.timedelta64(1, "D"))[same]
+
+
 def _ones_like(matrix: Any) -> Any:
     return sparse.csr_matrix(np.ones(matrix.shape))
 
@@ -209,18 +262,23 @@ def _entries(source: Source, sorts: Sorts) -> Frame:
             lasted=1440 * days(procedures["end"] - procedures["start"]),
         ),
         orders[usual].assign(table="medications", why=orders["reason_id"].map(reasons)),
-        begun[[*usual, "category"]].assign(table="conditions", lasted=days(begun["abatement"] - begun["onset"])),
+        begun[[*usual, "category"]].assign(
+            table="conditions",
+            lasted=days(begun["abatement"] - begun["onset"]),
+            late=begun["abatement"].isna() | source.late(begun["patient_id"], begun["abatement"]),
+        ),
     ]
     every = pd.concat([frame for frame in frames if not frame.empty] or frames[:1], ignore_index=True)
     every = every.dropna(subset=["encounter_id", "system", "code"])
-    for name in ("why", "lasted", "category"):
+    for name in ("why", "lasted", "category", "late"):
         if name not in every:
             every[name] = None
     return every
 
 
 class _Describer:
-    def __init__(self, entries: Frame, sorts: Sorts, source: Source) -> None:
+    def __init__(self, entries: Frame, sorts: Sorts, source: Source, turns: Turns) -> None:
+        self.turns = turns
         self.sorts, self.people = sorts, source.people
         self.parts = dict(list(entries.groupby("item")))
         self.names = {table: concepts(part) for table, part in entries.groupby("table")}
@@ -228,7 +286,8 @@ class _Describer:
     def item(self, place: int, table: Any) -> Item:
         mine = self.parts[place]
         code = str(mine["code"].iloc[0])
-        lasted = pd.to_numeric(mine["lasted"]).astype("float64")
+        recent = mine[mine["late"].eq(True)]
+        lasted = pd.to_numeric((recent if len(recent) >= ENOUGH else mine)["lasted"]).astype("float64")
         category = mine["category"].dropna()
         return Item(
             table=table,
@@ -239,6 +298,7 @@ class _Describer:
             ends=round(float(lasted.notna().mean()), 3) if table == "conditions" else 1.0,
             only=only_sex(mine, self.people),
             ages=between(mine, self.people),
+            turn=self.turns.get((str(table), code), 0.0),
         )
 
     def _reason(self, mine: Frame) -> str | None:
@@ -249,6 +309,34 @@ class _Describer:
         return best if best in self.sorts.needed and (named == best).sum() >= SAID * len(mine) else None
 
 
+def _turns(source: Source) -> Turns:
+    """When procedures and orders come in a visit, from 0 to 1, by what comes before what (Bradley and Terry 1952)."""
+    timed = (("procedures", source.procedures, "start"), ("medications", source.medications, "authored"))
+    usual = ["patient_id", "encounter_id", "code"]
+    frames = [frame[usual].assign(table=name, at=frame[time]) for name, frame, time in timed]
+    every = pd.concat(frames).dropna(subset=["encounter_id", "code"])
+    keys = list(zip(every["table"], every["code"], strict=True))
+    people = every.groupby(["table", "code"])["patient_id"].nunique()
+    names = [key for key in dict.fromkeys(keys) if people[key] >= FEWEST]
+    place = {key: at for at, key in enumerate(names)}
+    every = every.assign(item=[place.get(key, -1) for key in keys])
+    mine = every[every["item"] >= 0].drop_duplicates(["encounter_id", "item"])[["encounter_id", "item", "at"]]
+    is_order = np.array([table == "medications" for table, _ in names], dtype=np.bool_)
+    pairs = mine.merge(mine, on="encounter_id")
+    # What is ordered when a procedure begins is ordered before it.
+    same = (pairs["at_x"] == pairs["at_y"]) & is_order[pairs["item_x"]] & ~is_order[pairs["item_y"]]
+    pairs = pairs[(pairs["at_x"] < pairs["at_y"]) | same]
+    first = np.zeros((len(names), len(names)))
+    np.add.at(first, (pairs["item_x"].to_numpy(), pairs["item_y"].to_numpy()), 1)
+    both = first + first.T
+    strength = np.ones(len(names))
+    for _ in range(ROUNDS):
+        weight = both / (strength[:, None] + strength[None, :])
+        strength = (first.sum(axis=1) + 1) / (weight.sum(axis=1) + 2 / (1 + strength))
+    turn = np.argsort(np.argsort(-strength, kind="stable"), kind="stable") / max(len(names) - 1, 1)
+    return {name: round(float(one), 4) for name, one in zip(names, turn, strict=True)}
+
+
 def _matrix(entries: Frame, encounters: pd.Series[Any], items: int) -> Any:
     """Whether each item happens at each encounter, shape (encounters, items), sparse."""
     row = pd.Series(np.arange(len(encounters)), index=encounters.to_numpy())
@@ -257,11 +345,11 @@ def _matrix(entries: Frame, encounters: pd.Series[Any], items: int) -> Any:
     return sparse.csr_matrix((np.ones(len(pairs)), places), shape=(len(encounters), items))
 
 
-def _batches(present: Any) -> tuple[tuple[int, ...], ...]:
-    """Items that happen together, as groups."""
+def _alike(present: Any, jaccard: float) -> tuple[tuple[int, ...], ...]:
+    """Columns that are there together, as groups."""
     both = np.asarray((present.T @ present).todense(), dtype=np.float64)
     often = np.diag(both)
-    alike = both / np.maximum(often[:, None] + often[None, :] - both, 1) >= ALIKE
+    alike = both / np.maximum(often[:, None] + often[None, :] - both, 1) >= jaccard
     count, label = connected_components(sparse.csr_matrix(alike.astype(np.float64)), directed=False)
     return tuple(tuple(np.flatnonzero(label == one).tolist()) for one in range(count))
 

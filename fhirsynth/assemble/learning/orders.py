@@ -8,9 +8,9 @@ from typing import Any, Final
 import pandas as pd
 
 from fhirsynth.assemble.learning.conditions import Sorts
-from fhirsynth.assemble.learning.source import RECENT, Frame, Source, between, concepts, only_sex
+from fhirsynth.assemble.learning.source import Frame, Source, between, concepts, days, only_sex, quantiles
 from fhirsynth.assemble.learning.visits import Visits
-from fhirsynth.assemble.timeline import FEWEST, Order
+from fhirsynth.assemble.timeline import FEWEST, Order, Quantiles
 
 STANDBY: Final = 0.01
 """What somebody who once took a medication counts, beside one who takes it."""
@@ -29,7 +29,7 @@ LEAST: Final = 0.02
 def lasting_orders(source: Source) -> frozenset[str]:
     """Codes of the medications that are taken again and again, and not ordered now and then."""
     frame = source.medications.dropna(subset=["code"])
-    late = frame["authored"].to_numpy() >= (source.people["ends"] - RECENT).reindex(frame["patient_id"]).to_numpy()
+    late = source.late(frame["patient_id"], frame["authored"])
     by = frame[late | (frame["status"] == "active")].groupby("code")
     people = by["patient_id"].nunique()
     taken = frame[frame["status"] == "active"].groupby("code")["patient_id"].nunique().reindex(people.index).fillna(0)
@@ -37,7 +37,9 @@ def lasting_orders(source: Source) -> frozenset[str]:
     return frozenset(map(str, people.index[often]))
 
 
-def learn_orders(source: Source, sorts: Sorts, visits: Visits) -> tuple[Order, ...]:
+def learn_orders(
+    source: Source, sorts: Sorts, visits: Visits, turns: Mapping[tuple[str, str], float]
+) -> tuple[Order, ...]:
     """Medications that at least :data:`FEWEST` training patients ever had on order, the likeliest first."""
     frame = source.everybody.dropna(subset=["system", "code"])
     mine = frame["patient_id"].isin(source.people.index)
@@ -64,6 +66,8 @@ def learn_orders(source: Source, sorts: Sorts, visits: Visits) -> tuple[Order, .
                 without=round(weight if asked is None else UNASKED * weight, 6),
                 stopped=_stopped(source, own, asked) if code in again else 0.0,
                 at=_at(source, own, kind) if code in again else {},
+                last=_last(source, own),
+                turn=turns.get(("medications", code), 0.0),
                 only=only_sex(part, source.everyone),
                 ages=between(part, source.everyone),
             )
@@ -82,9 +86,15 @@ def _reasons(source: Source, frame: Frame) -> Mapping[str, str]:
 
 def _stopped(source: Source, own: Frame, reason: str | None) -> float:
     """Share of those who have the reason that had it ordered in the last years, and have it no more."""
-    late = own[own["authored"].to_numpy() >= (source.people["ends"] - RECENT).reindex(own["patient_id"]).to_numpy()]
+    late = own[source.late(own["patient_id"], own["authored"])]
     had = set(late["patient_id"]) - set(own.loc[own["status"] == "active", "patient_id"])
     return round(len(had) / max(_able(source, reason), 1), 3) if len(had) >= FEWEST else 0.0
+
+
+def _last(source: Source, own: Frame) -> Quantiles:
+    """Days since it was ordered, of those who have it on order."""
+    latest = own[own["status"] == "active"].groupby("patient_id")["authored"].max()
+    return quantiles(days(source.people["ends"].reindex(latest.index) - latest).clip(lower=0))
 
 
 def _able(source: Source, reason: str | None) -> int:

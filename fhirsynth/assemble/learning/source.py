@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pandas as pd
 import pyarrow.parquet as pq
 
-from fhirsynth.assemble.timeline import ALWAYS, BANDS, FEWEST, LEVELS, SEXES, Concept, Quantiles, Sex, Span
+from fhirsynth.assemble.timeline import ALWAYS, BANDS, FEWEST, LEVELS, SEXES, Concept, Onsets, Quantiles, Sex, Span
 from fhirsynth.errors import UsageError
 from fhirsynth.features import STAYS, VOID
 from fhirsynth.schema import FeatureSchema
@@ -31,6 +31,8 @@ EITHER: Final = 0.1
 """Share of the patients that each sex must have for one of them to be missed."""
 RECENT: Final = pd.Timedelta(days=1826)
 """How far back is looked, as long as enough patients are seen there: what is done changes with the years."""
+POOLED: Final = 10
+"""Patients whose ages at onset are looked at together, at least."""
 JUST: Final = 10.0
 """Years before an age in which is counted how often something happened."""
 LATER: Final = 0.3
@@ -142,6 +144,16 @@ class Source:
             **frames,
         )
 
+    def late(self, patients: pd.Series[Any], times: pd.Series[Any]) -> npt.NDArray[np.bool_]:
+        """Which of these times of patients are among the last years."""
+        found: npt.NDArray[np.bool_] = times.to_numpy() >= (self.people["ends"] - RECENT).reindex(patients).to_numpy()
+        return found
+
+    @property
+    def lived(self) -> pd.Series[Any]:
+        """Years that each patient has lived, by ``patient_id``."""
+        return days(self.people["ends"] - self.people["born"]) / YEAR
+
     def exposure(self, since: pd.Series[Any] | None = None) -> Frame:
         """Years that each patient was observed, a column an age band, by ``patient_id``.
 
@@ -176,6 +188,28 @@ def quantiles(values: Any, fallback: Quantiles = ()) -> Quantiles:
     if len(known) < FEWEST:
         return tuple(float(one) for one in fallback)
     return tuple(round(float(one), 3) for one in np.quantile(known, np.clip(LEVELS, 0.025, 0.975)))
+
+
+def onset_ages(ages: pd.Series[Any], lived: pd.Series[Any], fallback: Quantiles = ()) -> Onsets:
+    """Quantiles of ages at onset by the age band that patients are in now; few of them are pooled with those below.
+
+    Parameters
+    ----------
+    ages, lived
+        In years, by ``patient_id``.
+    """
+    if len(ages) < FEWEST:
+        return {BANDS[0]: tuple(float(one) for one in fallback)} if len(fallback) else {}
+    now = bands(lived.reindex(ages.index))
+    found = {}
+    for place, low in enumerate(BANDS):
+        pool = now == place
+        for other in (*range(place - 1, -1, -1), *range(place + 1, len(BANDS))):
+            if pool.sum() >= POOLED:
+                break
+            pool |= now == other
+        found[low] = quantiles(ages[pool])
+    return found
 
 
 def weighted_quantiles(values: Any, weights: Any) -> Quantiles:

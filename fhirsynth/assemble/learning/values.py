@@ -56,17 +56,22 @@ SHRUNK: Final = 0.2
 MOST_DIGITS: Final = 3
 MEMORIES: Final = (0.0, 0.05, 0.15, 0.5, 1.5, 5.0)
 """Years."""
+MEDIAN: Final = 0.8
+"""Median of the variance of a few normal values, as part of their variance; few who change much do not move it."""
+STILL: Final = 0.005
+"""Variance of standard normal scores below which a value does not change."""
 TINY: Final = 1e-6
 REACH: Final = 2.5
 
 
 @dataclass(frozen=True, slots=True)
 class _Levels:
-    """Values of one code as standard normal scores, each with patient and age."""
+    """Values of one code as standard normal scores, each with patient, age, and whether it is of the last years."""
 
     patient: Any
     age: Floats
     score: Floats
+    late: Any
 
 
 def learn_measures(source: Source) -> tuple[dict[str, Measure], Related]:
@@ -85,7 +90,7 @@ def learn_measures(source: Source) -> tuple[dict[str, Measure], Related]:
             continue
         measures[name] = found
         if found.curves:
-            levels[name] = _levels(part, found)
+            levels[name] = _levels(source, part, found)
             measures[name] = found.model_copy(update=_within(levels[name]))
     panels = frame[frame["component"] > 0].dropna(subset=["panel_code"])
     for code, part in panels.groupby("panel_code", sort=True):
@@ -169,7 +174,7 @@ def score_of(curve: Curve, age: Floats, value: Floats) -> Floats:
     return score
 
 
-def _levels(part: Frame, measure: Measure) -> _Levels:
+def _levels(source: Source, part: Frame, measure: Measure) -> _Levels:
     numbers = part[(part["value_type"] == "quantity") & part["value_number"].notna()]
     if measure.unit and (numbers["value_unit"] == measure.unit).any():
         numbers = numbers[numbers["value_unit"] == measure.unit]
@@ -179,31 +184,42 @@ def _levels(part: Frame, measure: Measure) -> _Levels:
         mine = (numbers["sex"] == sex).to_numpy()
         if mine.any():
             score[mine] = score_of(curve, age[mine], value[mine])
-    return _Levels(numbers["patient_id"].to_numpy(), age, score)
+    late = source.late(numbers["patient_id"], numbers["effective"])
+    return _Levels(numbers["patient_id"].to_numpy(), age, score, late)
 
 
 def _within(levels: _Levels) -> dict[str, float]:
     """How far patients keep their level (share of the variance between them), and how it drifts."""
     frame = pd.DataFrame({"patient": levels.patient, "age": levels.age, "score": levels.score})
-    by = frame.groupby("patient")["score"]
-    several = by.transform("size") >= 2
-    if frame.loc[several, "patient"].nunique() < FEWEST:
+    repeated = _repeated(frame[levels.late])
+    if repeated["patient"].nunique() < GATHERED:
+        repeated = _repeated(frame)
+    if repeated["patient"].nunique() < FEWEST:
         return {"own": 0.5, "drift": 0.0}
-    repeated = frame[several]
-    # Each patient counts once: one who is measured daily must not decide for all.
-    within = float(repeated.groupby("patient")["score"].var().clip(upper=4).mean())
+    # Each patient counts once: who is measured daily must not decide for all.
+    spread = repeated.groupby("patient")["score"].var()
+    moving = spread[spread > STILL]
+    if len(moving) < FEWEST:
+        return {"own": 1.0, "steady": 1.0}
+    within = float(moving.median()) / MEDIAN
+    repeated = repeated[repeated["patient"].isin(moving.index)]
     whole = max(float(frame["score"].var()), within, 1e-9)
     return {
         "own": round(float(np.clip(1 - within / whole, 0, 1)), 3),
-        "drift": round(_drift(repeated), 3),
+        "steady": round(1 - len(moving) / len(spread), 3),
+        "drift": round(_drift(frame), 3),
         "memory": _memory(repeated),
     }
 
 
+def _repeated(frame: Frame) -> Frame:
+    """The values of patients who have several."""
+    return frame[frame.groupby("patient")["score"].transform("size") >= 2]
+
+
 def _memory(frame: Frame) -> float:
     """Of :data:`MEMORIES` the one that explains best how alike are values that follow each other, by their distance."""
-    by = frame.groupby("patient")
-    rest = frame["score"] - by["score"].transform("mean")
+    rest = frame["score"] - frame.groupby("patient")["score"].transform("mean")
     ordered = frame.assign(rest=rest).sort_values(["patient", "age"], kind="stable")
     same = (ordered["patient"] == ordered["patient"].shift()).to_numpy()
     gap = ordered["age"].diff().to_numpy()[same]

@@ -5,12 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Final
 
 import numpy as np
 
 from fhirsynth.assemble.telling.person import DAY, YEAR, Subject
 from fhirsynth.assemble.telling.visits import Diary, Visit
-from fhirsynth.assemble.timeline import Concept, Item, Quantiles, band_of, draw
+from fhirsynth.assemble.timeline import Concept, Item, Onsets, Quantiles, band_of, draw, nearest
+
+EVER: Final[Quantiles] = tuple(float(one) for one in np.linspace(1, 70, 11))
+"""Ages at onset where nothing is known of them."""
+NEAR: Final = 400 * DAY
+"""How far from its onset a condition is found at a visit that is made anyhow."""
 
 
 @dataclass(slots=True)
@@ -38,11 +44,12 @@ def lasting_cases(who: Subject) -> list[Case]:
         share = pair[bool(known.given is not None and who.row.get(known.given))]
         if who.level() >= share:
             continue
-        onset = _onset(who, known.onset[who.sex])
+        onset = _onset(who, known.onset)
         ends = None
         if known.span and who.level() < known.ends:
             ends = onset + draw(known.span, who.level()) * DAY
-        found.append(Case(known.concept, onset, known.category, ends if ends and ends < who.today else None))
+        if ends is None or ends >= who.since:
+            found.append(Case(known.concept, onset, known.category, ends if ends and ends < who.today else None))
     return found
 
 
@@ -56,13 +63,14 @@ def _flagged(who: Subject, flag: str) -> Case | None:
     if codes:
         weights = np.array([weight for _, weight in codes])
         concept = codes[int(who.random.choice(len(codes), p=weights / weights.sum()))][0]
-    onset = _onset(who, known.onset if known is not None else tuple(np.linspace(1, 70, 11)))
+    onset = _onset(who, known.onset if known is not None else {})
     return Case(concept, onset, "encounter-diagnosis", flag=flag)
 
 
-def _onset(who: Subject, ages: Quantiles) -> datetime:
-    """When it begins: at a usual age that has been reached."""
+def _onset(who: Subject, onsets: Onsets) -> datetime:
+    """When it begins: at a usual age of those who are now of the patient's age."""
     level = who.level()
+    ages = nearest(onsets, who.lived) or EVER
     age = draw(ages, level)
     if age >= who.lived:
         reached = float(np.interp(who.lived, ages, np.linspace(0, 1, len(ages))))
@@ -77,25 +85,33 @@ def find(diary: Diary, cases: list[Case]) -> None:
     at_kinds: dict[str, Mapping[int, float]] = {one.concept.code: one.kinds for one in who.timeline.lasting}
     flags = who.timeline.flagged
     for case in cases:
-        if case.onset < who.since:
+        if case.onset < who.before:
             continue
         kinds = flags[case.flag].kinds if case.flag in flags else at_kinds.get(case.concept.code, {})
-        near = next((one for one in diary.visits if one.covers(case.onset)), None)
-        if near is None and kinds:
-            numbers = sorted(kinds)
-            weights = np.array([kinds[number] for number in numbers])
-            kind = numbers[int(who.random.choice(len(numbers), p=weights / weights.sum()))]
-            group = who.timeline.kinds[kind].group
-            if group == "routine":
-                near = diary.routine(kind, case.onset)
-            elif case.onset < who.opening - timedelta(days=60) and diary.is_free(case.onset):
-                near = diary.add(kind, case.onset)
+        near = next((one for one in diary.visits if one.covers(case.onset)), None) or _found(diary, case.onset, kinds)
         if near is None:
             later = [one for one in diary.visits if one.start >= case.onset and one.group != "emergency"]
             near = min(later, key=lambda one: one.start, default=None)
         if near is not None:
             case.visit = near
             case.onset = near.start
+
+
+def _found(diary: Diary, onset: datetime, kinds: Mapping[int, float]) -> Visit | None:
+    """The visit of a usual kind about that time; one is made where none is near."""
+    who, age = diary.who, diary.who.age_at(onset)
+    known = who.timeline.kinds
+    able = [number for number in sorted(kinds) if known[number].ages[0] <= age <= known[number].ages[1]]
+    if not able:
+        return None
+    weights = np.array([kinds[number] for number in able])
+    kind = able[int(who.random.choice(len(able), p=weights / weights.sum()))]
+    mine = [one for one in diary.visits if one.kind == kind and abs(one.start - onset) <= NEAR]
+    if mine:
+        return min(mine, key=lambda one: abs(one.start - onset))
+    if known[kind].group == "routine":
+        return diary.routine(kind, onset)
+    return diary.add(kind, onset) if onset < who.opening - timedelta(days=60) and diary.is_free(onset) else None
 
 
 def begin_episode(who: Subject, item: Item, visit: Visit) -> Case:

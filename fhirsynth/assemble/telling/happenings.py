@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final
 
-from fhirsynth.assemble.telling.person import Subject
+from fhirsynth.assemble.telling.person import DAY, Subject
 from fhirsynth.assemble.telling.visits import Visit
-from fhirsynth.assemble.timeline import Content, Item, Sex, nearest
+from fhirsynth.assemble.timeline import Content, Item, Kind, Sex, draw, nearest
+
+ON_TIME: Final = 0.9
+"""What is due is done at a visit a little earlier rather than at the next one."""
 
 
 @dataclass(slots=True)
@@ -15,6 +20,7 @@ class Happenings:
     """What happens at the visits of one patient; habits are kept: what was done the last time is done again."""
 
     who: Subject
+    _due: dict[tuple[int, int], datetime] = field(default_factory=dict)
     _habits: dict[tuple[int, bool], Sequence[int]] = field(default_factory=dict)
 
     def at(self, visit: Visit, has: set[str]) -> list[Item]:
@@ -27,8 +33,23 @@ class Happenings:
         habit = self._habits.get((visit.kind, holds))
         if habit is None or who.level() >= kind.again:
             habit = self._habits[visit.kind, holds] = _batches(who, content)
+        habit = self._in_rhythm(kind, visit, habit)
         items = [who.timeline.items[place] for batch in habit for place in who.timeline.batches[batch]]
         return [item for item in items if _can(item, who.sex, age) and (item.reason is None or item.reason in has)]
+
+    def _in_rhythm(self, kind: Kind, visit: Visit, habit: Sequence[int]) -> Sequence[int]:
+        """Without what has a rhythm of its own, and with it where it is due."""
+        if not kind.cycles:
+            return habit
+        due: list[int] = []
+        for cycle in kind.cycles:
+            gap = draw(cycle.gaps, self.who.level()) * DAY
+            key = (visit.kind, cycle.batches[0])
+            if visit.start >= self._due.setdefault(key, visit.start + self.who.level() * gap):
+                due += cycle.batches
+                self._due[key] = visit.start + gap * ON_TIME
+        mine = {batch for cycle in kind.cycles for batch in cycle.batches}
+        return [*(batch for batch in habit if batch not in mine), *due]
 
 
 def _can(item: Item, sex: Sex, age: float) -> bool:

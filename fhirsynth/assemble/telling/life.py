@@ -27,7 +27,7 @@ from fhirsynth.assemble.codes import CDC_RACE, RACES
 from fhirsynth.assemble.identity import identity, resource_id
 from fhirsynth.assemble.telling.conditions import Case, begin_episode, find, follow, lasting_cases
 from fhirsynth.assemble.telling.happenings import Happenings
-from fhirsynth.assemble.telling.orders import prescribe
+from fhirsynth.assemble.telling.orders import Prescription, prescribe
 from fhirsynth.assemble.telling.person import Subject
 from fhirsynth.assemble.telling.values import Values
 from fhirsynth.assemble.telling.visits import Diary, Visit, exact_visits, last_resort, paced_visits
@@ -70,6 +70,7 @@ class _Teller:
         self.values = Values(who)
         self.happenings = Happenings(who)
         self.cases: list[Case] = []
+        self.ends: dict[int, list[tuple[float, datetime]]] = {}
         self.numbers: dict[str, count[int]] = {}
 
     def tell(self) -> Chart:
@@ -81,7 +82,9 @@ class _Teller:
         last_resort(diary)
         find(diary, self.cases)
         done = self._happen()
-        diary.visits.sort(key=lambda one: (one.start, one.end, one.kind))
+        ordered = [(visit, item) for visit, items in done for item in items if item.table == "medications"]
+        orders = prescribe(diary, ordered, self.cases)
+        done = self._cut(done)
         self.ids = {id(visit): self._id("Encounter") for visit in diary.visits}
         self.cases.sort(key=lambda case: (case.onset, case.concept.code))
         self.case_ids = {id(case): self._id("Condition") for case in self.cases}
@@ -89,10 +92,18 @@ class _Teller:
         chart.encounters = [self._encounter(visit) for visit in diary.visits]
         chart.conditions = [self._condition(case) for case in self.cases]
         chart.observations = self._observations(done)
-        ordered = [(visit, item) for visit, items in done for item in items if item.table == "medications"]
-        chart.medications = [self._medication(one) for one in prescribe(diary, ordered, self.cases)]
         chart.procedures = [one for visit, items in done for one in self._procedures(visit, items)]
+        written = [self._written(one) for one in orders if one.active or one.at >= who.since]
+        chart.medications = sorted(written, key=lambda one: (one.authored or "", one.id))
         return chart
+
+    def _cut(self, done: list[tuple[Visit, list[Item]]]) -> list[tuple[Visit, list[Item]]]:
+        """What is told of what happened; conditions stay that have not ended before."""
+        since = self.who.since
+        visits = [one for one in self.diary.visits if one.start >= since]
+        self.diary.visits = sorted(visits, key=lambda one: (one.start, one.end, one.kind))
+        self.cases = [case for case in self.cases if case.ends is None or case.ends >= since]
+        return [(visit, items) for visit, items in done if visit.start >= since]
 
     def _id(self, kind: str) -> str:
         number = next(self.numbers.setdefault(kind, count(1)))
@@ -163,7 +174,7 @@ class _Teller:
         return Condition(
             self.case_ids[id(case)],
             _code(case.concept),
-            self.ids[id(case.visit)] if case.visit is not None else None,
+            self.ids.get(id(case.visit)) if case.visit is not None else None,
             "resolved" if ended else "active",
             "confirmed",
             case.category or "encounter-diagnosis",
@@ -186,7 +197,8 @@ class _Teller:
                     name = self.values.known[code].name
                     final[name] = max(at, final.get(name, at))
         found = []
-        for visit, at, items, codes in plans:
+        # Backwards: values lead to what the row says.
+        for visit, at, items, codes in reversed(plans):
             values = self.values.at(codes, at, final)
             found += [one for item in items if (one := self._observation(visit, at, item, values)) is not None]
         return sorted(found, key=lambda one: (str(one.effective), one.id))
@@ -249,26 +261,32 @@ class _Teller:
         feature = self.values.known[code]
         return Code(LOINC, code, feature.source.display)
 
-    def _medication(self, one: Any) -> Medication:
+    def _written(self, one: Prescription) -> Medication:
+        visit = one.visit if one.visit is not None and id(one.visit) in self.ids else None
         return Medication(
             self._id("MedicationRequest"),
             _code(one.concept),
-            self.ids[id(one.visit)],
+            self.ids[id(visit)] if visit is not None else None,
             "active" if one.active else "stopped",
             "order",
-            _text(one.visit.start),
-            self.case_ids[id(one.reason)] if one.reason is not None else None,
-            one.visit.practitioner,
+            _text(one.at if visit is None else self._turn(visit, one.turn)),
+            self.case_ids.get(id(one.reason)) if one.reason is not None else None,
+            visit.practitioner if visit is not None else None,
         )
 
+    def _turn(self, visit: Visit, turn: float) -> datetime:
+        """When an order is written in the course of a visit: after the procedures that come before."""
+        return max((end for other, end in self.ends.get(id(visit), ()) if other < turn), default=visit.start)
+
     def _procedures(self, visit: Visit, items: list[Item]) -> list[Procedure]:
-        found = []
-        for item in items:
-            if item.table != "procedures":
-                continue
-            room = (visit.end - visit.start) / timedelta(minutes=1)
-            minutes = min(draw(item.span, self.who.level()), room) if item.span else 0.0
-            start = visit.start
+        """Procedures of a visit, one after the other."""
+        mine = sorted((item for item in items if item.table == "procedures"), key=lambda item: item.turn)
+        minutes = [draw(item.span, self.who.level()) if item.span else 0.0 for item in mine]
+        room = (visit.end - visit.start) / timedelta(minutes=1)
+        slower = min(room / max(sum(minutes), 1e-9), 1.0)
+        found, start = [], visit.start
+        for item, lasts in zip(mine, minutes, strict=True):
+            end = min(start + timedelta(seconds=int(60 * lasts * slower)), visit.end)
             reason = next((one for one in self.cases if one.concept.code == item.reason and one.holds(start)), None)
             found.append(
                 Procedure(
@@ -277,10 +295,12 @@ class _Teller:
                     self.ids[id(visit)],
                     "completed",
                     _text(start),
-                    _text(start + timedelta(seconds=round(60 * minutes))),
+                    _text(end),
                     self.case_ids[id(reason)] if reason is not None else None,
                 )
             )
+            start = end
+            self.ends.setdefault(id(visit), []).append((item.turn, end))
         return found
 
 

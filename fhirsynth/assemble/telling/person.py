@@ -20,6 +20,8 @@ MINUTE: Final = timedelta(minutes=1)
 SLOT: Final = timedelta(hours=4)
 """Emergencies begin in slots of their own."""
 YEAR: Final = 365.25
+BEFORE: Final = 5
+"""Years before what is told in which visits are thought of, but not told."""
 
 
 @dataclass(slots=True)
@@ -38,8 +40,8 @@ class Subject:
         The hour of birth, the beginning of the index day and its last minute.
     opening
         Where the twelve months begin that the row counts visits of.
-    since
-        Where what is told begins.
+    since, before
+        Where what is told begins, and where what is thought of begins: what ends in between began before.
     """
 
     row: Mapping[str, Any]
@@ -54,6 +56,7 @@ class Subject:
     end: datetime = field(init=False)
     opening: datetime = field(init=False)
     since: datetime = field(init=False)
+    before: datetime = field(init=False)
 
     def __post_init__(self) -> None:
         self.row = {name: None if pd.isna(value) else value for name, value in self.row.items()}
@@ -68,6 +71,7 @@ class Subject:
         self.opening = max(self.today - 365 * DAY + MINUTE, self.birth)
         wanted = self.birth if self.years is None else self.today - timedelta(days=self.years * YEAR)
         self.since = min(max(wanted, self.birth), self.opening)
+        self.before = max(self.since - timedelta(days=BEFORE * YEAR), self.birth)
 
     @property
     def lived(self) -> float:

@@ -36,6 +36,7 @@ class Values:
     known: dict[str, Feature] = field(init=False)
     levels: dict[str, float] = field(init=False)
     _slopes: dict[str, float] = field(init=False, default_factory=dict)
+    _steady: dict[str, bool] = field(init=False, default_factory=dict)
     _noise: dict[str, tuple[float, float]] = field(init=False, default_factory=dict)
     _latest: dict[str, float] = field(init=False, default_factory=dict)
     _said: dict[str, Answer] = field(init=False, default_factory=dict)
@@ -54,7 +55,7 @@ class Values:
         return code in self.who.timeline.measures or code in self.known
 
     def at(self, codes: list[str], when: datetime, final: Mapping[str, datetime]) -> dict[str, Value]:
-        """Values of codes that are measured together.
+        """Values of codes that are measured together; what was measured later has been asked for before.
 
         Parameters
         ----------
@@ -73,6 +74,7 @@ class Values:
                 found[code] = Value("string", text=str(self.who.row[feature.name]))
             elif feature is not None and (code in fixed or measure is None or not measure.curves):
                 numbers[code] = float(self.who.row[feature.name])
+                self._end(code, measure, when)
             elif measure is not None and measure.curves:
                 # Several codes of one feature say the same.
                 name = code if feature is None else feature.name
@@ -95,11 +97,10 @@ class Values:
         who = self.who
         age = who.age_at(when)
         own = measure.own
-        level = self.levels.get(code)
-        if level is None:
-            level = self.levels[code] = float(who.random.standard_normal())
+        level = self._level(code)
         if code not in self._slopes:
-            self._slopes[code] = float(who.random.normal(0, measure.drift)) if measure.drift else 0.0
+            moves = bool(measure.drift) and not self._is_steady(code, measure)
+            self._slopes[code] = float(who.random.normal(0, measure.drift)) if moves else 0.0
         past = (who.today - when) / DAY / YEAR
         score = np.sqrt(own) * level - self._slopes[code] * past + np.sqrt(1 - own) * self._beside(code, measure, age)
         value = quantile(measure.curves[who.sex], age, float(ndtr(np.clip(score, -2.5, 2.5))))
@@ -111,22 +112,47 @@ class Values:
             value = float(np.clip(value, low, high))
         return self._grown(code, value, age) if code in GROWING else value
 
+    def _end(self, code: str, measure: Measure | None, when: datetime) -> None:
+        """The row's value is where what lies beside the patient's level ends."""
+        if measure is None or not measure.curves or measure.own >= 1:
+            return
+        age = self.who.age_at(when)
+        score = self._score(measure, float(self.who.row[self.known[code].name]))
+        beside = (score - np.sqrt(measure.own) * self._level(code)) / np.sqrt(1 - measure.own)
+        self._noise[code] = (age, float(np.clip(beside, -3, 3)))
+
+    def _level(self, code: str) -> float:
+        if code not in self.levels:
+            self.levels[code] = float(self.who.random.standard_normal())
+        return self.levels[code]
+
     def _beside(self, code: str, measure: Measure, age: float) -> float:
-        """How far the value lies beside the patient's own level: the nearer in time, the more as before."""
+        """How far the value lies beside the patient's own level: the nearer in time, the more alike."""
         at, before = self._noise.get(code, (age, 0.0))
-        kept = float(np.exp(-abs(age - at) / measure.memory)) if measure.memory and code in self._noise else 0.0
+        kept = self._kept(code, measure, abs(age - at)) if code in self._noise else 0.0
         now = kept * before + np.sqrt(1 - kept**2) * float(self.who.random.standard_normal())
         self._noise[code] = (age, now)
         return float(now)
 
+    def _kept(self, code: str, measure: Measure, years: float) -> float:
+        """Correlation of what lies beside the level, over so many years; 1 in whom the value does not change."""
+        if self._is_steady(code, measure):
+            return 1.0
+        return float(np.exp(-years / measure.memory)) if measure.memory else 0.0
+
+    def _is_steady(self, code: str, measure: Measure) -> bool:
+        if code not in self._steady:
+            self._steady[code] = self.who.level() < measure.steady
+        return self._steady[code]
+
     def _grown(self, code: str, value: float, age: float) -> float:
         """What grows does not fall, and stays as it is in adults."""
-        before, row = self._latest.get(code), self.who.row.get(self.known[code].name) if code in self.known else None
-        if row is not None:
-            return float(row) if age >= GROWN else min(value, float(row))
-        if before is not None:
-            return before if age >= GROWN else max(value, before)
-        return value
+        later = self._latest.get(code)
+        if later is None and code in self.known:
+            later = float(self.who.row[self.known[code].name])
+        if later is None:
+            return value
+        return later if age >= GROWN else min(value, later)
 
     def _beyond(self, measure: Measure, row: float) -> float:
         """How far the row's value lies outside of what was ever seen at that age."""

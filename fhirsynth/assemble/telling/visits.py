@@ -115,7 +115,7 @@ def paced_visits(diary: Diary, has: set[str], since: dict[str, datetime]) -> Non
     for number, kind in enumerate(who.timeline.kinds):
         if kind.needs is not None and kind.needs not in has:
             continue
-        begin = max(who.since, since.get(kind.needs, who.since)) if kind.needs is not None else who.since
+        begin = max(who.before, since.get(kind.needs, who.before)) if kind.needs is not None else who.before
         for at in _moments(who, kind, begin):
             if kind.group == "routine":
                 diary.routine(number, at)
@@ -124,9 +124,9 @@ def paced_visits(diary: Diary, has: set[str], since: dict[str, datetime]) -> Non
 
 
 def last_resort(diary: Diary) -> Visit:
-    """The latest routine visit; one is made where there is none."""
+    """The latest routine visit that is told; one is made where there is none."""
     who = diary.who
-    known = [visit for visit in diary.visits if visit.group == "routine"]
+    known = [visit for visit in diary.visits if visit.group == "routine" and visit.start >= who.since]
     if known:
         return max(known, key=lambda visit: visit.start)
     kind = _some_kind(who, "routine", frozenset())
