@@ -175,13 +175,14 @@ def example_timeline(orders: int = 30) -> Timeline:
         batches=BATCHES,
         follows={SINUSITIS: (Follow(kind=CHECK_UP, count=0.5, delays=spread(5, 14)),)},
         flagged={
-            feature.name: Flagged(onset=spread(0.5, 60), kinds=kinds) for feature in example_schema().of_rule("present")
+            feature.name: Flagged(onset={0: spread(0.5, 60)}, kinds=kinds)
+            for feature in example_schema().of_rule("present")
         },
         lasting=(
             Lasting(
                 concept=snomed(HYPERTENSION, "Essential hypertension"),
                 share={"female": half, "male": half},
-                onset={"female": spread(20, 60), "male": spread(20, 60)},
+                onset={0: spread(20, 60)},
                 kinds={CHECK_UP: 1.0},
             ),
         ),

@@ -141,10 +141,15 @@ def test_visits_are_within_what_is_told_and_all_else_within_visits(told: tuple[d
         for start, end in periods.values():
             assert max(born, since) <= start.date() <= end.date() <= SCHEMA.index_date
             assert start <= end
-        for kind, moment in (("Observation", "effectiveDateTime"), ("MedicationRequest", "authoredOn")):
-            for one in resources(bundle, kind):
-                start, end = periods[one["encounter"]["reference"]]
-                assert start <= datetime.fromisoformat(one[moment]) <= end
+        for one in resources(bundle, "Observation"):
+            start, end = periods[one["encounter"]["reference"]]
+            assert start <= datetime.fromisoformat(one["effectiveDateTime"]) <= end
+        for one in resources(bundle, "MedicationRequest"):
+            written = datetime.fromisoformat(one["authoredOn"])
+            start, end = periods[one["encounter"]["reference"]] if "encounter" in one else (written, written)
+            assert start <= written <= end
+            assert written.date() >= born
+            assert "encounter" in one or (one["status"] == "active" and written.date() <= since)
         for one in resources(bundle, "Procedure"):
             start, end = periods[one["encounter"]["reference"]]
             done = [datetime.fromisoformat(one["performedPeriod"][side]) for side in ("start", "end")]

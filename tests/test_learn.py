@@ -63,7 +63,7 @@ def test_it_learns_what_is_measured_together_and_how_far_patients_keep_their_lev
 
 
 def test_it_learns_conditions_and_what_is_taken_for_them(timeline: Timeline) -> None:
-    assert timeline.flagged[CF.column].onset[-1] < 26
+    assert timeline.flagged[CF.column].onset[0][-1] < 26
     cells = [cells for one in timeline.lasting for cells in one.share.values()]
     assert cells
     assert all(0 <= share <= 1 for cell in cells for pair in cell.values() for share in pair)

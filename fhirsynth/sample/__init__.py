@@ -14,6 +14,8 @@ import orjson
 
 RUN_ID: Final = "sample"
 PATIENTS: Final = 20
+YEARS: Final = 1.0
+"""How far back their visits go: enough for a test, and quickly loaded."""
 ROWS, SCHEMA, TIMELINE = "synthetic.parquet", "schema.json", "timeline.json"
 
 
@@ -40,6 +42,6 @@ def sample_bundles(patients: int = PATIENTS, seed: int = 0) -> list[dict[str, An
         schema = FeatureSchema.load(folder / SCHEMA)
         rows = read_rows(folder / ROWS, schema).head(patients)
         out = Path(scratch)
-        assemble(rows, schema, Timeline.load(folder / TIMELINE), run_id=RUN_ID, seed=seed, out=out)
+        assemble(rows, schema, Timeline.load(folder / TIMELINE), run_id=RUN_ID, seed=seed, years=YEARS, out=out)
         files = [out / "shared.json", *sorted((out / "transactions").iterdir())]
         return [orjson.loads(file.read_bytes()) for file in files]

@@ -143,15 +143,15 @@ def _shares(
 ) -> dict[Sex, dict[int, tuple[float, float]]]:
     """By sex and age band at the end: the share without and with the flag (twice the same where there is none)."""
     age = days(people["ends"] - people["born"]) / 365.25
-    band = np.array(BANDS)[bands(age)]
+    band = bands(age)
     found: dict[Sex, dict[int, tuple[float, float]]] = {}
     for sex in SEXES:
         mine = (people["sex"] == sex).to_numpy()
         cells = {}
-        for low in BANDS:
-            here = mine & (band == low)
+        for place, low in enumerate(BANDS):
+            near = tuple(mine & (abs(band - place) <= away) for away in range(len(BANDS)))
             pair = [
-                _share(has, (here, mine), None if flag is None else flag.to_numpy(dtype=np.bool_) == side)
+                _share(has, near, None if flag is None else flag.to_numpy(dtype=np.bool_) == side)
                 for side in (False, True)
             ]
             cells[low] = (pair[0], pair[1])
@@ -159,13 +159,13 @@ def _shares(
     return found
 
 
-def _share(has: pd.Series[Any], places: tuple[Any, Any], side: Any) -> float:
-    """The share in the cell, or of all of the sex where there are too few in it."""
+def _share(has: pd.Series[Any], places: tuple[Any, ...], side: Any) -> float:
+    """The share in the first of these places with enough patients in it, on that side of the flag."""
     for here in places:
         chosen = here if side is None else here & side
         if chosen.sum() >= CELL:
             return round(float(has[chosen].mean()), 4)
-    return round(float(has[places[1]].mean()), 4) if places[1].any() else round(float(has.mean()), 4)
+    return round(float(has[places[-1]].mean()), 4) if places[-1].any() else round(float(has.mean()), 4)
 
 
 def _commonest(values: pd.Series[Any]) -> str | None:

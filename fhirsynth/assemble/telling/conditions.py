@@ -42,7 +42,7 @@ def lasting_cases(who: Subject) -> list[Case]:
     for known in who.timeline.lasting:
         pair = known.share[who.sex][band_of(who.lived)]
         share = pair[bool(known.given is not None and who.row.get(known.given))]
-        if who.level() >= share:
+        if who.level() >= share or (nearest(known.onset, who.lived) or EVER)[0] >= who.lived:
             continue
         onset = _onset(who, known.onset)
         ends = None
