@@ -398,7 +398,8 @@ class Timeline(_Frozen):
         what else varies, shape (codes, codes).
         """
         if said not in self._given:
-            codes, matrix = self.related.codes, np.array(self.related.rows).reshape(len(self.related.codes), -1)
+            codes = self.related.codes
+            matrix = np.array(self.related.rows).reshape(len(codes), len(codes))
             places = [codes.index(code) for code in said]
             own = np.sqrt([max(self.measures[code].own, LEAST) for code in said])
             across = matrix[:, places] * own
@@ -450,5 +451,8 @@ def nearest(by_band: Mapping[int, T], age: float) -> T | None:
 
 
 def draw(quantiles: Quantiles, level: float) -> float:
-    """The value at a level between 0 and 1, linear between the quantiles."""
-    return float(np.interp(level, LEVELS, quantiles))
+    """The value at a level between 0 and 1, linear between the quantiles, which are evenly spaced."""
+    steps = len(quantiles) - 1
+    place = min(max(level, 0.0), 1.0) * steps
+    left = min(int(place), steps - 1)
+    return quantiles[left] + (place - left) * (quantiles[left + 1] - quantiles[left])

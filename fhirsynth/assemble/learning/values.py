@@ -90,7 +90,7 @@ def learn_measures(source: Source) -> tuple[dict[str, Measure], Related]:
             continue
         measures[name] = found
         if found.curves:
-            levels[name] = _levels(source, part, found)
+            levels[name] = _levels(source, part, found, own.get(name))
             measures[name] = found.model_copy(update=_within(levels[name]))
     panels = frame[frame["component"] > 0].dropna(subset=["panel_code"])
     for code, part in panels.groupby("panel_code", sort=True):
@@ -174,12 +174,15 @@ def score_of(curve: Curve, age: Floats, value: Floats) -> Floats:
     return score
 
 
-def _levels(source: Source, part: Frame, measure: Measure) -> _Levels:
+def _levels(source: Source, part: Frame, measure: Measure, feature: Feature | None) -> _Levels:
     numbers = part[(part["value_type"] == "quantity") & part["value_number"].notna()]
-    if measure.unit and (numbers["value_unit"] == measure.unit).any():
-        numbers = numbers[numbers["value_unit"] == measure.unit]
+    if feature is not None:
+        numbers = _converted(numbers, feature)
+    else:
+        numbers = numbers[numbers["value_unit"].fillna("") == measure.unit]
+        numbers = numbers.assign(value=numbers["value_number"])
     score = np.zeros(len(numbers))
-    age, value = numbers["age"].to_numpy(np.float64), numbers["value_number"].to_numpy(np.float64)
+    age, value = numbers["age"].to_numpy(np.float64), numbers["value"].to_numpy(np.float64)
     for sex, curve in measure.curves.items():
         mine = (numbers["sex"] == sex).to_numpy()
         if mine.any():

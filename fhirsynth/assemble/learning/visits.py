@@ -108,7 +108,8 @@ def learn_kinds(source: Source, sorts: Sorts) -> Visits:
 
 def _usual(group: Group) -> dict[int, Pace]:
     """A visit a year where nothing is known; no emergency and no stay but those of the rows."""
-    return {0: Pace(makes=dict.fromkeys(SEXES, 1.0), rates=(1.0,) * len(LEVELS))} if group == "routine" else {}
+    usual = Pace(makes=dict.fromkeys(SEXES, 1.0), rates=(1.0,) * len(LEVELS))
+    return dict.fromkeys(BANDS, usual) if group == "routine" else {}
 
 
 def _keyed(frame: Frame) -> Frame:

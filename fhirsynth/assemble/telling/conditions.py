@@ -80,7 +80,10 @@ def _onset(who: Subject, onsets: Onsets) -> datetime:
 
 
 def find(diary: Diary, cases: list[Case]) -> None:
-    """Give every lasting condition that begins in what is told the visit at which it was found, at a usual kind."""
+    """Give every lasting condition that begins in what is told the visit at which it was found, at a usual kind.
+
+    No visit that needs it comes before.
+    """
     who = diary.who
     at_kinds: dict[str, Mapping[int, float]] = {one.concept.code: one.kinds for one in who.timeline.lasting}
     flags = who.timeline.flagged
@@ -88,10 +91,14 @@ def find(diary: Diary, cases: list[Case]) -> None:
         if case.onset < who.before:
             continue
         kinds = flags[case.flag].kinds if case.flag in flags else at_kinds.get(case.concept.code, {})
-        near = next((one for one in diary.visits if one.covers(case.onset)), None) or _found(diary, case.onset, kinds)
+        has = {other.concept.code for other in cases if other.holds(case.onset)}
+        known = {kind: share for kind, share in kinds.items() if who.timeline.kinds[kind].needs in {None, *has}}
+        near = next((one for one in diary.visits if one.covers(case.onset)), None) or _found(diary, case.onset, known)
         if near is None:
             later = [one for one in diary.visits if one.start >= case.onset and one.group != "emergency"]
             near = min(later, key=lambda one: one.start, default=None)
+        needing = [one for one in diary.visits if who.timeline.kinds[one.kind].needs == case.concept.code]
+        near = min([near, *needing] if near is not None else needing, key=lambda one: one.start, default=None)
         if near is not None:
             case.visit = near
             case.onset = near.start
@@ -111,7 +118,7 @@ def _found(diary: Diary, onset: datetime, kinds: Mapping[int, float]) -> Visit |
         return min(mine, key=lambda one: abs(one.start - onset))
     if known[kind].group == "routine":
         return diary.routine(kind, onset)
-    return diary.add(kind, onset) if onset < who.opening - timedelta(days=60) and diary.is_free(onset) else None
+    return diary.unplanned(kind, onset) if onset < who.opening - timedelta(days=60) else None
 
 
 def begin_episode(who: Subject, item: Item, visit: Visit) -> Case:
@@ -137,7 +144,7 @@ def follow(diary: Diary, case: Case) -> None:
             late = None
             if kind.group == "routine":
                 late = diary.routine(one.kind, at)
-            elif at < who.opening - timedelta(days=60) and diary.is_free(at):
-                late = diary.add(one.kind, at)
+            elif at < who.opening - timedelta(days=60):
+                late = diary.unplanned(one.kind, at)
             if late is not None:
                 late.follows = case.concept.code

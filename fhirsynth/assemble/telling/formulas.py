@@ -40,17 +40,17 @@ def _total(given: Sequence[float], _age: float, _sex: str, _noise: float) -> flo
     return hdl + ldl + triglycerides / 5
 
 
-def _egfr(given: Sequence[float], age: float, sex: str, _noise: float) -> float | None:
-    """In mL/min/1.73 m², from creatinine and height.
-
-    CKD-EPI 2021 (Inker et al., https://doi.org/10.1056/NEJMoa2102953) of adults, and of children the bedside equation
-    (Schwartz et al. 2009, https://doi.org/10.1681/ASN.2008030287).
-    """
+def _egfr_child(given: Sequence[float], age: float, _sex: str, _noise: float) -> float | None:
+    """Bedside equation of Schwartz et al. 2009, https://doi.org/10.1681/ASN.2008030287, in mL/min/1.73 m²."""
     creatinine, height = given
-    if creatinine <= 0:
+    return min(0.413 * height / creatinine, HYPERFILTRATION) if age < ADULT and creatinine > 0 else None
+
+
+def _egfr(given: Sequence[float], age: float, sex: str, _noise: float) -> float | None:
+    """CKD-EPI 2021 (Inker et al., https://doi.org/10.1056/NEJMoa2102953), in mL/min/1.73 m²; of adults."""
+    (creatinine,) = given
+    if age < ADULT or creatinine <= 0:
         return None
-    if age < ADULT:
-        return min(0.413 * height / creatinine, HYPERFILTRATION)
     kappa, alpha = (0.7, -0.241) if sex == "female" else (0.9, -0.302)
     ratio = creatinine / kappa
     estimate = 142.0 * min(ratio, 1.0) ** alpha * max(ratio, 1.0) ** -1.2 * 0.9938**age
@@ -86,9 +86,10 @@ FORMULAS: Final = (
     Formula(BMI, (WEIGHT, HEIGHT), _bmi),
     Formula(TOTAL, (HDL, LDL, TRIGLYCERIDES), _total),
     *(
-        Formula(code, (creatinine, HEIGHT), _egfr)
+        formula
         for code in ("33914-3", "62238-1", "77147-7", "98979-8")
         for creatinine in ("38483-4", "2160-0")
+        for formula in (Formula(code, (creatinine, HEIGHT), _egfr_child), Formula(code, (creatinine,), _egfr))
     ),
     *(Formula(code, (HAEMOGLOBIN,), _haematocrit) for code in HAEMATOCRIT),
     *(Formula("787-2", (code, CELLS), _part(10)) for code in HAEMATOCRIT),

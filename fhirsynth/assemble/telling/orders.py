@@ -97,7 +97,11 @@ def _odds(one: Order, who: Subject, has: set[str]) -> float:
 
 
 def _fits(one: Order, who: Subject) -> bool:
-    return one.only in (None, who.sex) and one.ages[0] <= who.lived <= one.ages[1]
+    return one.only in (None, who.sex) and _usual(one, who.lived)
+
+
+def _usual(one: Order, age: float) -> bool:
+    return one.ages[0] <= age <= one.ages[1]
 
 
 def _can(one: Order, who: Subject, cases: list[Case]) -> bool:
@@ -110,7 +114,8 @@ def _taken(diary: Diary, order: Order, cases: list[Case], *, now: bool) -> list[
     who = diary.who
     begin = min((case.onset for case in cases if case.concept.code == order.reason), default=who.before)
     until = who.end if now else who.before + who.level() * (who.today - who.before)
-    visits = sorted((one for one in diary.visits if begin <= one.start <= until), key=lambda one: (one.start, one.kind))
+    visits = [one for one in diary.visits if begin <= one.start <= until and _usual(order, who.age_at(one.start))]
+    visits.sort(key=lambda one: (one.start, one.kind))
     return [Prescription.of(order, one) for one in visits if who.level() < order.at.get(one.kind, 0.0)]
 
 

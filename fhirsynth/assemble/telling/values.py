@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -14,7 +15,7 @@ from fhirsynth.assemble.chart import Value
 from fhirsynth.assemble.learning.values import score_of
 from fhirsynth.assemble.telling.formulas import FORMULAS, GROWING, GROWN
 from fhirsynth.assemble.telling.person import DAY, YEAR, Subject
-from fhirsynth.assemble.timeline import LEVELS, Answer, Curve, Measure, nearest
+from fhirsynth.assemble.timeline import LEAST, Answer, Curve, Measure, draw, nearest
 from fhirsynth.schema import Feature
 
 Floats = npt.NDArray[np.float64]
@@ -96,13 +97,7 @@ class Values:
     def _number(self, code: str, measure: Measure, feature: Feature | None, when: datetime) -> float:
         who = self.who
         age = who.age_at(when)
-        own = measure.own
-        level = self._level(code)
-        if code not in self._slopes:
-            moves = bool(measure.drift) and not self._is_steady(code, measure)
-            self._slopes[code] = float(who.random.normal(0, measure.drift)) if moves else 0.0
-        past = (who.today - when) / DAY / YEAR
-        score = np.sqrt(own) * level - self._slopes[code] * past + np.sqrt(1 - own) * self._beside(code, measure, age)
+        score = self._usual(code, measure, when) + np.sqrt(1 - measure.own) * self._beside(code, measure, age)
         value = quantile(measure.curves[who.sex], age, float(ndtr(np.clip(score, -2.5, 2.5))))
         if feature is not None:
             row = float(who.row[feature.name])
@@ -118,12 +113,24 @@ class Values:
             return
         age = self.who.age_at(when)
         score = self._score(measure, float(self.who.row[self.known[code].name]))
-        beside = (score - np.sqrt(measure.own) * self._level(code)) / np.sqrt(1 - measure.own)
+        beside = (score - self._usual(code, measure, when)) / np.sqrt(1 - measure.own)
         self._noise[code] = (age, float(np.clip(beside, -3, 3)))
 
-    def _level(self, code: str) -> float:
+    def _usual(self, code: str, measure: Measure, when: datetime) -> float:
+        """The patient's own level at that time, as part of the score."""
+        if code not in self._slopes:
+            moves = bool(measure.drift) and not self._is_steady(code, measure)
+            self._slopes[code] = float(self.who.random.normal(0, measure.drift)) if moves else 0.0
+        past = (self.who.today - when) / DAY / YEAR
+        return float(np.sqrt(measure.own) * self._level(code, measure) - self._slopes[code] * past)
+
+    def _level(self, code: str, measure: Measure) -> float:
         if code not in self.levels:
-            self.levels[code] = float(self.who.random.standard_normal())
+            level = float(self.who.random.standard_normal())
+            if code in self.known:
+                score, own = self._score(measure, float(self.who.row[self.known[code].name])), max(measure.own, LEAST)
+                level = float(np.sqrt(own) * score + np.sqrt(1 - own) * level)
+            self.levels[code] = level
         return self.levels[code]
 
     def _beside(self, code: str, measure: Measure, age: float) -> float:
@@ -204,11 +211,9 @@ def quantile(curve: Curve, age: float, level: float) -> float:
     """The value at a level, of somebody of that age."""
     rows = curve.quantiles
     ages = curve.ages
-    right = int(np.searchsorted(ages, age))
-    if right == 0:
-        return float(np.interp(level, LEVELS, rows[0]))
-    if right == len(ages):
-        return float(np.interp(level, LEVELS, rows[-1]))
+    right = bisect_left(ages, age)
+    if right in (0, len(ages)):
+        return draw(rows[min(right, len(ages) - 1)], level)
     share = (age - ages[right - 1]) / (ages[right] - ages[right - 1])
-    left_value = float(np.interp(level, LEVELS, rows[right - 1]))
-    return left_value + share * (float(np.interp(level, LEVELS, rows[right])) - left_value)
+    before, after = draw(rows[right - 1], level), draw(rows[right], level)
+    return before + share * (after - before)

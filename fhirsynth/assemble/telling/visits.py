@@ -17,12 +17,14 @@ from fhirsynth.errors import AssembleError
 
 LONGEST: Final = {"routine": timedelta(hours=2), "emergency": timedelta(hours=3)}
 TRIES: Final = 4
-SHIFT: Final = 30.0
-"""Days by which a visit moves to another month, by spread."""
+MONTHS: Final = np.cumsum([0, 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31]) / 365
+"""Where the months begin and end, as parts of the year."""
 HITS: Final = 8
 SOONEST: Final = 0.5
 """Days between two visits of one kind, at least."""
 OLDEST: Final = 200
+BESIDE: Final = timedelta(hours=2)
+"""Between the beginning of a visit and that of the stay after it."""
 IRREGULAR: Final[Quantiles] = tuple(float(-np.log1p(-level)) for level in np.linspace(0, 0.975, 11))
 """Gaps of visits that know nothing of each other, as parts of their mean."""
 
@@ -70,9 +72,12 @@ class Diary:
 
     def is_free(self, at: datetime) -> bool:
         """Whether a visit can begin then."""
-        place = bisect_left(self._starts, at)
-        taken = place < len(self._starts) and self._starts[place] == at
-        return not taken and not any(one.start - timedelta(hours=2) <= at <= one.end for one in self._stays)
+        return not self._is_taken(at, at) and not any(one.start - BESIDE <= at <= one.end for one in self._stays)
+
+    def _is_taken(self, first: datetime, last: datetime) -> bool:
+        """Whether a visit begins between."""
+        place = bisect_left(self._starts, first)
+        return place < len(self._starts) and self._starts[place] <= last
 
     def office_hour(self, day: datetime) -> datetime:
         """A quarter of an hour of that day on which somebody is there."""
@@ -87,6 +92,16 @@ class Diary:
                 return self.add(kind, start)
             at -= DAY
         return None
+
+    def unplanned(self, kind: int, at: datetime) -> Visit | None:
+        """An emergency, or a stay that no other visit lies within, at that moment; None where none can be."""
+        known = self.who.timeline.kinds[kind]
+        if not self.is_free(at):
+            return None
+        if known.group != "stay":
+            return self.add(kind, at)
+        length = draw(known.minutes, self.who.level()) * MINUTE
+        return None if self._is_taken(at - BESIDE, at + length) else self.add(kind, at, length)
 
 
 def exact_visits(diary: Diary, has: Collection[str]) -> None:
@@ -112,15 +127,16 @@ def paced_visits(diary: Diary, has: set[str], since: dict[str, datetime]) -> Non
         When each of them begins.
     """
     who = diary.who
-    for number, kind in enumerate(who.timeline.kinds):
+    # Stays first: all others are beside them.
+    for number, kind in sorted(enumerate(who.timeline.kinds), key=lambda one: one[1].group != "stay"):
         if kind.needs is not None and kind.needs not in has:
             continue
         begin = max(who.before, since.get(kind.needs, who.before)) if kind.needs is not None else who.before
         for at in _moments(who, kind, begin):
             if kind.group == "routine":
                 diary.routine(number, at)
-            elif at < who.opening and diary.is_free(at):
-                diary.add(number, at)
+            elif at < who.opening:
+                diary.unplanned(number, at)
 
 
 def last_resort(diary: Diary) -> Visit:
@@ -142,15 +158,16 @@ def _moments(who: Subject, kind: Kind, begin: datetime) -> Iterator[datetime]:
     own, rhythm = who.level(), kind.rhythm or IRREGULAR
     for low, pace in sorted(kind.paces.items(), reverse=True):
         first = max(begin, _birthday(who, max(low, kind.ages[0])))
-        at = min(who.today, _birthday(who, min(_end_of(low), kind.ages[1])))
+        last = min(who.today, _birthday(who, kind.ages[1]))
+        at = min(last, _birthday(who, _end_of(low)))
         makes = pace.makes[who.sex]
         if at <= first or own >= makes:
             continue
         usual = YEAR / max(draw(pace.rates, own / makes), 1e-6)
         at -= _waited(who, rhythm) * usual * DAY
         while at > first:
-            moved = _in_season(who, kind, at)
-            yield moved if first < moved < who.today else at
+            moved = _in_season(kind, at)
+            yield moved if first < moved < last else at
             at -= max(draw(rhythm, who.level()) * usual, SOONEST) * DAY
 
 
@@ -169,14 +186,12 @@ def _end_of(low: int) -> float:
     return float(min((bound for bound in BANDS if bound > low), default=OLDEST))
 
 
-def _in_season(who: Subject, kind: Kind, at: datetime) -> datetime:
-    """The moment, moved into a likelier month where its own has few visits; the rate stays as it is."""
-    most = max(kind.months)
-    for _ in range(TRIES):
-        if who.level() < kind.months[at.month - 1] / most:
-            break
-        at += float(who.random.normal(0, SHIFT)) * DAY
-    return at
+def _in_season(kind: Kind, at: datetime) -> datetime:
+    """The moment, moved within its year so that each month has its share; the rate stays as it is."""
+    begin = datetime(at.year, 1, 1, tzinfo=at.tzinfo)
+    year = datetime(at.year + 1, 1, 1, tzinfo=at.tzinfo) - begin
+    shares = np.cumsum([0.0, *kind.months])
+    return begin + float(np.interp((at - begin) / year, shares / shares[-1], MONTHS)) * year
 
 
 def _some_kind(who: Subject, group: Group, has: Collection[str]) -> int:
@@ -224,6 +239,8 @@ def _stays(diary: Diary, has: Collection[str]) -> None:
 def _emergencies(diary: Diary, has: Collection[str]) -> None:
     """Emergencies outside of the stays, as long as there is time outside of them."""
     who, wanted = diary.who, diary.who.count("ed_visits_12m")
+    if not wanted:
+        return
     count = int((who.today - who.opening) / SLOT)
     if wanted > count:
         raise AssembleError(f"{wanted} emergency visits do not fit into {count * SLOT}")
