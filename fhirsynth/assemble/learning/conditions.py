@@ -111,7 +111,7 @@ def learn_conditions(source: Source) -> Sorts:
     }
     frame = source.conditions[~source.conditions["code"].isin(list(flags))]
     counted = common(frame.dropna(subset=["code"]), ["code"]).set_index("code")
-    ended = frame.groupby("code")["abatement"].agg(lambda column: column.notna().mean()).reindex(counted.index)
+    ended = frame["abatement"].notna().astype("float64").groupby(frame["code"]).mean().reindex(counted.index)
     once = (counted["size"] / counted["people"] <= ONCE) & (ended < 0.5)
     return Sorts(
         flags=flags,

@@ -318,6 +318,8 @@ def _turns(source: Source) -> Turns:
     keys = list(zip(every["table"], every["code"], strict=True))
     people = every.groupby(["table", "code"])["patient_id"].nunique()
     names = [key for key in dict.fromkeys(keys) if people[key] >= FEWEST]
+    if not names:
+        return {}
     place = {key: at for at, key in enumerate(names)}
     every = every.assign(item=[place.get(key, -1) for key in keys])
     mine = every[every["item"] >= 0].drop_duplicates(["encounter_id", "item"])[["encounter_id", "item", "at"]]

@@ -55,9 +55,9 @@ def learn_orders(
             continue
         reason = reasons.get(code)
         asked = reason if reason in sorts.needed else None
-        able = _able(source, asked)
-        weight = min((float(now.get(code, 0)) + STANDBY * ever) / max(able, ever), SURE)
         own = part[part["patient_id"].isin(source.people.index)]
+        able = max(_able(source, asked), own["patient_id"].nunique())
+        weight = min(float(now.get(code, 0)) / max(able, 1) + STANDBY * ever / len(source.everyone), SURE)
         found.append(
             Order(
                 concept=names[code],

@@ -56,8 +56,6 @@ SHRUNK: Final = 0.2
 MOST_DIGITS: Final = 3
 MEMORIES: Final = (0.0, 0.05, 0.15, 0.5, 1.5, 5.0)
 """Years."""
-MEDIAN: Final = 0.8
-"""Median of the variance of a few normal values, as part of their variance; few who change much do not move it."""
 STILL: Final = 0.005
 """Variance of standard normal scores below which a value does not change."""
 TINY: Final = 1e-6
@@ -200,11 +198,12 @@ def _within(levels: _Levels) -> dict[str, float]:
     if repeated["patient"].nunique() < FEWEST:
         return {"own": 0.5, "drift": 0.0}
     # Each patient counts once: who is measured daily must not decide for all.
-    spread = repeated.groupby("patient")["score"].var()
-    moving = spread[spread > STILL]
+    spread = repeated.groupby("patient")["score"].agg(["var", "size"])
+    moving = spread[spread["var"] > STILL]
     if len(moving) < FEWEST:
         return {"own": 1.0, "steady": 1.0}
-    within = float(moving.median()) / MEDIAN
+    # By the median, as few change much: of n normal values it is such a part of their variance (Wilson and Hilferty).
+    within = float((moving["var"] / (1 - 2 / (9 * (moving["size"] - 1))) ** 3).median())
     repeated = repeated[repeated["patient"].isin(moving.index)]
     whole = max(float(frame["score"].var()), within, 1e-9)
     return {
