@@ -105,6 +105,20 @@ def test_paces_rhythms_and_seasons(tmp_path: Path) -> None:
     assert max(kind(timeline, "check-up").months) < 1.3
 
 
+@pytest.mark.parametrize("having", [6, PEOPLE])
+def test_what_needs_a_condition_has_a_pace_whether_few_or_many_have_it(tmp_path: Path, having: int) -> None:
+    rows, random = lives(), np.random.default_rng(7)
+    because = {"reason_system": SNOMED, "reason_code": "lasting", "reason_display": "lasting"}
+    for name in names(0, having):
+        # At 22, with visits from then on.
+        entry(rows, "conditions", name, "lasting", onset=at(-7200), condition_id=f"{name}-c")
+        for day in np.arange(-7190 + random.uniform(0, GAP), LAST, GAP):
+            visit(rows, name, float(day), "clinic", **because)
+    own = kind(learned(tmp_path, rows), "clinic")
+    assert own.needs == "lasting"
+    assert [mean(own.paces[low].rates) for low in (18, 40)] == pytest.approx([4, 4], rel=0.05)
+
+
 def test_cycles_splits_and_turns(tmp_path: Path) -> None:
     rows, random = lives(), np.random.default_rng(2)
     for place, name in enumerate(names(0, PEOPLE)):

@@ -143,7 +143,7 @@ class _Learner:
         self.frame = frame.assign(**self._after(frame))
         self.types = concepts(source.encounters, "type")
         self.reasons = concepts(source.encounters, "reason")
-        self.years: dict[tuple[str | None, bool], Frame] = {}
+        self.years: dict[tuple[str | None, bool], tuple[Frame, dict[int, list[int]]]] = {}
         self.by_kind = dict(list(self.frame.groupby("kind")))
 
     def _after(self, frame: Frame) -> dict[str, Any]:
@@ -199,10 +199,10 @@ class _Learner:
         )
         newer = mine[mine["start"].to_numpy() >= late.reindex(mine["patient_id"]).to_numpy()]
         found = {}
-        for frame, years in ((newer, self._years(needs, late)), (mine, self._years(needs, since))):
+        for frame, begin in ((newer, late), (mine, since)):
+            years, pools = self._years((needs, frame is newer), begin)
             counts = _by_band(frame)
-            for low in BANDS:
-                pool = _pool(years, low)
+            for low, pool in pools.items():
                 known = years[pool].sum(axis=1)
                 known = known[known >= LEAST_YEARS]
                 visits = counts[pool].sum(axis=1).reindex(known.index).fillna(0)
@@ -214,10 +214,11 @@ class _Learner:
                     found[low] = self._pace(visits, known)
         return dict(sorted(found.items()))
 
-    def _years(self, needs: str | None, since: pd.Series[Any] | None) -> Frame:
-        key = (needs, since is None)
+    def _years(self, key: tuple[str | None, bool], since: pd.Series[Any] | None) -> tuple[Frame, dict[int, list[int]]]:
+        """Years by patient and age band, and with which others each band is looked at."""
         if key not in self.years:
-            self.years[key] = self.source.exposure(since)
+            years = self.source.exposure(since)
+            self.years[key] = years, {low: _pool(years, low) for low in BANDS}
         return self.years[key]
 
     def _pace(self, visits: pd.Series[Any], years: pd.Series[Any]) -> Pace:
