@@ -32,6 +32,7 @@ SCHEMA = example_schema()
 DECEASED = Feature(name="deceased", title="Deceased", kind="flag", source=Source(rule="demographic"))
 MORTAL = FeatureSchema(features=(*SCHEMA.features, DECEASED), index_date=SCHEMA.index_date)
 RUN = "run-1"
+ROWS = 40
 
 
 def made(rows: pd.DataFrame, out: Path, *, seed: int = 1, workers: int = 1, skips: SkipLog | None = None) -> Path:
@@ -50,23 +51,23 @@ def resources(bundle: dict[str, Any], kind: str | None = None) -> list[dict[str,
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return made(example_features(60), tmp_path_factory.mktemp("assembled"))
+    return made(example_features(ROWS), tmp_path_factory.mktemp("assembled"))
 
 
 def test_what_is_emitted_reads_back_as_the_rows(folder: Path) -> None:
-    features = read_back(folder, example_features(60), SCHEMA, RUN)
-    assert len(features) == 60
+    features = read_back(folder, example_features(ROWS), SCHEMA, RUN)
+    assert len(features) == ROWS
 
 
 def test_a_changed_value_is_found(folder: Path) -> None:
-    rows = example_features(60)
+    rows = example_features(ROWS)
     features = read_back(folder, rows, SCHEMA, RUN)
     names = {one: patient_uuid(RUN, one) for one in rows["patient_id"]}
     changed = rows.assign(heart_rate=rows["heart_rate"] + (rows.index == 7))
     with pytest.raises(AssembleError, match=r"heart_rate: was .* \(1 values differ\)"):
         check_round_trip(features, changed, SCHEMA, names)
     with pytest.raises(AssembleError, match="rows became"):
-        check_round_trip(features.head(59), rows, SCHEMA, names)
+        check_round_trip(features.head(ROWS - 1), rows, SCHEMA, names)
 
 
 @pytest.mark.slow
@@ -74,13 +75,13 @@ def test_the_number_of_workers_does_not_change_the_bytes(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(stage, "PARALLEL_FROM", 0)
-    again = made(example_features(60), tmp_path, workers=2)
+    again = made(example_features(ROWS), tmp_path, workers=2)
     mine, theirs = (
         {path.relative_to(place): path.read_bytes() for place in [one] for path in sorted(place.rglob("*.json"))}
         for one in (folder, again)
     )
     assert mine == theirs
-    other = made(example_features(60), tmp_path / "other", seed=2)
+    other = made(example_features(ROWS), tmp_path / "other", seed=2)
     assert bundles(other) != bundles(folder)
 
 
@@ -124,12 +125,12 @@ def onsets(bundle: dict[str, Any]) -> dict[str, datetime]:
     return {f"urn:uuid:{one['id']}": datetime.fromisoformat(one["onsetDateTime"]) for one in found}
 
 
-@pytest.fixture(scope="module", params=[3.0, None], ids=["years", "lives"])
+@pytest.fixture(scope="module", params=[(20, 3.0), (6, None)], ids=["years", "lives"])
 def told(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[date, list[dict[str, Any]]]:
     """From when on visits are told, and the Bundles."""
-    out = tmp_path_factory.mktemp("told")
-    assemble(example_features(30), SCHEMA, example_timeline(), run_id=RUN, out=out, years=request.param)
-    return date(2023, 1, 1) if request.param else date(1900, 1, 1), bundles(out)
+    out, (rows, years) = tmp_path_factory.mktemp("told"), request.param
+    assemble(example_features(rows), SCHEMA, example_timeline(), run_id=RUN, out=out, years=years)
+    return date(2023, 1, 1) if years else date(1900, 1, 1), bundles(out)
 
 
 def test_visits_are_within_what_is_told_and_all_else_within_visits(told: tuple[date, list[dict[str, Any]]]) -> None:
@@ -176,7 +177,7 @@ def test_conditions_begin_where_they_are_found_and_before_what_is_done_about_the
 
 
 def test_what_the_clinical_rules_say_is_told(folder: Path) -> None:
-    said = look_over(folder, example_features(60), SCHEMA, RUN)
+    said = look_over(folder, example_features(ROWS), SCHEMA, RUN)
     assert said["rules"] > 100
     assert said["errors"] == 0
 
@@ -195,7 +196,7 @@ def test_blood_pressure_is_a_panel_with_systolic_above_diastolic(folder: Path) -
                 assert parts["8480-6"]["value"] > parts["8462-4"]["value"]
                 assert {part["code"] for part in parts.values()} == {"mm[Hg]"}
                 found += 1
-    assert found > 60
+    assert found > ROWS
 
 
 HEALTHY = {

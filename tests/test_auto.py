@@ -130,6 +130,7 @@ def test_what_teaches_more_is_taken(chosen: Auto) -> None:
     assert (said["rows"], said["trial"]["figure"]) == (120, "average precision")
 
 
+@pytest.mark.slow
 def test_the_same_seed_makes_the_same_choice_and_the_same_rows(chosen: Auto) -> None:
     again = fitted("bootstrap", "marginals", "fresh")
     assert again.parameters() == chosen.parameters()

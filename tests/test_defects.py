@@ -55,7 +55,7 @@ def clean(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """The same patients in every format, and some of Synthea's as transactions."""
     out = tmp_path_factory.mktemp("clean")
     (out / "made").mkdir()
-    assemble(example_features(PATIENTS), example_schema(), example_timeline(), run_id="r", out=out / "made")
+    assemble(example_features(PATIENTS), example_schema(), example_timeline(), run_id="r", out=out / "made", years=1)
     found = {}
     for form in FORMATS:
         (out / form).mkdir()

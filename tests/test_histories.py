@@ -198,7 +198,7 @@ def planted(folder: Path, origin: str | None) -> Path:
     return save(folder, rows)
 
 
-@pytest.mark.parametrize("origin", [None, "simulated"])
+@pytest.mark.parametrize("origin", [pytest.param(None, marks=pytest.mark.slow), "simulated"])
 def test_no_real_patient_is_in_the_report(tmp_path: Path, origin: str | None) -> None:
     real, made = planted(tmp_path / "real", origin), save(tmp_path / "made", told(30, 2, prefix="s"))
     rows = {name: frame.assign(patient_id="") for name, frame in patients(30).items()}
@@ -224,6 +224,7 @@ def test_no_real_patient_is_in_the_report(tmp_path: Path, origin: str | None) ->
     assert ("No real patient is shown beside them" in page) == (origin is None)
 
 
+@pytest.mark.slow
 def test_the_command_takes_an_oracle_among_its_tables(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

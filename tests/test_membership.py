@@ -122,6 +122,7 @@ def test_a_small_holdout_is_asked_whole_and_attacked_by_distance_alone(holdout: 
 # ---------------------------------------------------------------- chance
 
 
+@pytest.mark.slow
 def test_without_a_leak_p_is_spread_evenly(monkeypatch: pytest.MonkeyPatch) -> None:
     """Sixty fresh draws: the share below each level is the level, within what sixty draws can tell."""
     monkeypatch.setattr(membership, "ROUNDS", 4)

@@ -469,15 +469,14 @@ def test_same_seed_same_report_and_another_seed_another() -> None:
 
 
 def test_weights_tell_of_the_natural_population() -> None:
-    schema = example_schema()
-    train, holdout = (example_features(400, seed=seed) for seed in (1, 2))
-    flag = schema.condition.column if schema.condition else ""
-    plain = evaluate(train, holdout, example_features(400, seed=3), schema, seed=1)
+    schema, flag = some(SCHEMA), CASE
+    train, holdout, made = (example_features(200, seed=seed)[["patient_id", *FEW]] for seed in (1, 2, 3))
+    plain = evaluate(train, holdout, made, schema, seed=1)
     assert plain.natural == ()
     weighted = [
         frame.assign(weight=np.where(frame[flag].fillna(False).astype(bool), 0.001, 1.0)) for frame in (train, holdout)
     ]
-    report = evaluate(*weighted, example_features(400, seed=3), schema, seed=1)
+    report = evaluate(*weighted, made, schema, seed=1)
     (share,) = [one for one in report.natural if one.name == flag]
     assert share.natural < 0.01 < share.cohort
     natural = [one for one in report.measures if one.name.startswith("average_precision_natural")]

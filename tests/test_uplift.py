@@ -145,6 +145,7 @@ def test_ratios_are_chosen_without_the_holdout(small: Samples) -> None:
     assert arm(second, "none").auroc.value < arm(first, "none").auroc.value - 0.1
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_result(small: Samples) -> None:
     seen: list[tuple[int, int | None]] = []
     first = measure_uplift(

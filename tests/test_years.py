@@ -201,7 +201,10 @@ def arguments(folder: Path, real: Path, made: Path) -> list[str]:
     return [*options(saved(folder, rows)), "--tables", str(real), "--synthetic-tables", str(made)]
 
 
-@pytest.mark.parametrize(("asked", "said", "years"), [(("--years", "5"), 3, 5), ((), 5, 5), ((), None, None)])
+@pytest.mark.parametrize(
+    ("asked", "said", "years"),
+    [(("--years", "5"), 3, 5), pytest.param((), 5, 5, marks=pytest.mark.slow), ((), None, None)],
+)
 def test_a_report_over_some_years_says_so(
     tmp_path: Path,
     real: Path,
