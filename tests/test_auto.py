@@ -206,6 +206,7 @@ def test_nothing_is_chosen_where_all_remember_patients() -> None:
     assert "\n" not in str(e.value)
 
 
+@pytest.mark.slow
 def test_without_a_condition_it_counts_how_real_rows_look() -> None:
     plain = SCHEMA.model_copy(update={"condition": None})
     model = fitted("marginals", "fresh", "bootstrap", schema=plain, train=patients(240, 48, 0))

@@ -241,6 +241,7 @@ def test_rows_of_patients_who_are_not_there_are_counted_too(tmp_path: Path) -> N
     assert of(findings, "heart-rate-usual").not_checked == {"no birth date": 1}
 
 
+@pytest.mark.slow
 def test_parts_of_the_patients_add_up(everybody: Chart, monkeypatch: pytest.MonkeyPatch) -> None:
     tables = everybody._tables
     whole = check(tables)

@@ -211,6 +211,7 @@ def test_json_is_what_report_json_holds(tmp_path: Path, call: Call) -> None:
     jsonschema.Draft202012Validator(schema).validate(body)
 
 
+@pytest.mark.slow
 def test_an_oracle_is_the_fresh_draw_of_the_self_test(tmp_path: Path, call: Call) -> None:
     *places, oracle = saved(tmp_path, {**patients(30), "oracle": patients(45)["train"].tail(40)})
     result = call(*options(places), "--target", "relapse", "--oracle", oracle)

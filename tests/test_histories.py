@@ -247,7 +247,8 @@ def test_the_command_takes_an_oracle_among_its_tables(
     assert found[0]["encounter_gap"] != found[1]["encounter_gap"]
 
 
-def test_histories_of_cases_are_about_cases(tmp_path: Path) -> None:
+def test_histories_of_cases_are_about_cases(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fhirsynth.trilemma.judging.self_test", lambda *_: ())
     real, made = save(tmp_path / "real", told(60, 1)), save(tmp_path / "made", told(30, 2, prefix="s"))
     rows = {name: frame.assign(patient_id="s0") for name, frame in patients(30).items()}
     rows["train"]["patient_id"], rows["holdout"]["patient_id"] = names(0, 30), names(30, 60)

@@ -468,7 +468,8 @@ def test_same_seed_same_report_and_another_seed_another() -> None:
     assert as_json(reports[0], {})["measures"] != as_json(reports[2], {})["measures"]
 
 
-def test_weights_tell_of_the_natural_population() -> None:
+def test_weights_tell_of_the_natural_population(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fhirsynth.trilemma.judging.self_test", lambda *_: ())
     schema, flag = some(SCHEMA), CASE
     train, holdout, made = (example_features(200, seed=seed)[["patient_id", *FEW]] for seed in (1, 2, 3))
     plain = evaluate(train, holdout, made, schema, seed=1)
