@@ -6,7 +6,7 @@ import hashlib
 import unicodedata
 from collections.abc import Sequence
 from typing import Final, NamedTuple
-from uuid import NAMESPACE_URL, UUID, uuid5
+from uuid import NAMESPACE_URL, uuid5
 
 from fhirsynth.assemble.names import NAMES
 from fhirsynth.assemble.places import Place, places
@@ -17,12 +17,6 @@ RECORD: Final = "urn:fhirsynth:record"
 MRN: Final = "urn:fhirsynth:mrn"
 """System of the medical record numbers of synthetic people."""
 _ROOT: Final = uuid5(NAMESPACE_URL, "urn:fhirsynth")
-_GIVEN: Final = {
-    "female": ("Ada", "Beatrix", "Clara", "Doris", "Edith", "Flora", "Greta", "Hedda", "Ines", "Judith"),
-    "male": ("Albert", "Bruno", "Casper", "Dorian", "Edgar", "Felix", "Gustav", "Hugo", "Igor", "Jasper"),
-    "other": ("Alex", "Billie", "Charlie", "Dana", "Eden", "Finley", "Glenn", "Harper", "Indigo", "Jessie"),
-}
-_FAMILY: Final = "Testpatient"
 
 
 def resource_id(run_id: str, *parts: str | int) -> str:
@@ -35,25 +29,13 @@ def patient_uuid(run_id: str, patient_id: str) -> str:
     return resource_id(run_id, "Patient", patient_id)
 
 
-def names(uuid: str, gender: str) -> tuple[str, str]:
-    """Given and family name: a first name, and ``Testpatient`` with six digits of the id's own."""
-    number = UUID(uuid).int
-    given = _GIVEN.get(gender, _GIVEN["other"])
-    return given[number % len(given)], f"{_FAMILY}{number // 1009 % 1_000_000:06d}"
-
-
-def phone(uuid: str) -> str:
-    """A number out of the range that is reserved for fiction, 555-0100 to 555-0199."""
-    return f"555-01{UUID(uuid).int // 7 % 100:02d}"
-
-
+LOCALES: Final = ("en-US", "es-US", "de-DE", "fr-FR")
 _LINES: Final = {
     "en": "{number} Synthetic Patient Lane",
     "es": "{number} Calle del Paciente Sintético",
     "de": "Straße der Kunstpatienten {number}",
     "fr": "{number} rue du Patient Synthétique",
 }
-LOCALES: Final = ("en-US", "es-US", "de-DE", "fr-FR")
 
 
 class Identity(NamedTuple):

@@ -12,7 +12,6 @@ import pandas as pd
 
 from fhirsynth.assemble.conform import check_round_trip
 from fhirsynth.assemble.identity import patient_uuid
-from fhirsynth.assemble.stage import YEARS
 from fhirsynth.assemble.timeline import Timeline
 from fhirsynth.errors import UsageError
 from fhirsynth.features import build_features
@@ -44,10 +43,10 @@ def read_rows(path: Path, schema: FeatureSchema) -> pd.DataFrame:
 
 
 def own_run_id(
-    rows: pd.DataFrame, schema: FeatureSchema, timeline: Timeline, seed: int, years: float | None = YEARS
+    rows: pd.DataFrame, schema: FeatureSchema, timeline: Timeline, seed: int, manner: tuple[Any, ...] = ()
 ) -> str:
-    """A run id that follows from everything that decides the Bundles."""
-    said = [rows.to_csv(index=False), schema.model_dump(mode="json"), timeline.model_dump(mode="json"), seed, years]
+    """A run id that follows from everything that decides the Bundles; ``manner`` is how they are told."""
+    said = [rows.to_csv(index=False), schema.model_dump(mode="json"), timeline.model_dump(mode="json"), seed, *manner]
     return fingerprint(said)[:12]
 
 

@@ -6,7 +6,7 @@ import multiprocessing
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,6 +14,7 @@ import pandas as pd
 
 from fhirsynth.assemble.bundle import to_json, transaction
 from fhirsynth.assemble.conform import check
+from fhirsynth.assemble.identity import LOCALES, identity
 from fhirsynth.assemble.shared import Shared
 from fhirsynth.assemble.telling import tell
 from fhirsynth.assemble.timeline import Timeline
@@ -77,8 +78,10 @@ class _Task:
     run_id: str
     seed: int
     years: float | None
-    columns: tuple[str, ...]
-    rows: tuple[tuple[Any, ...], ...]
+    locale: str
+    ssn: bool
+    columns: tuple[str, ...] = ()
+    rows: tuple[tuple[Any, ...], ...] = ()
 
 
 Made = tuple[str, bytes | None, dict[str, int], str]
@@ -94,6 +97,8 @@ def assemble(
     out: Path,
     seed: int = 0,
     years: float | None = YEARS,
+    locale: str = LOCALES[0],
+    ssn: bool = False,
     workers: int = 1,
     skips: SkipLog | None = None,
     progress: Progress = silent,
@@ -110,19 +115,23 @@ def assemble(
         Ids follow from it, the patient and an ordinal: the same call gives the same bytes, whatever ``workers`` is.
     years
         How far back visits are told; None: whole lives. Conditions that last are told whenever they began.
+    locale, ssn
+        Of names and addresses, one of :data:`~fhirsynth.assemble.identity.LOCALES`; whether US patients have a social
+        security number (one that is never issued).
     skips
         Takes rows that cannot become a patient; by default the first one is raised.
 
     Raises
     ------
     UsageError
-        When the schema has a column that cannot be written as FHIR, or ``rows`` lacks one.
+        When the schema has a column that cannot be written as FHIR, ``rows`` lacks one, or there is no such locale.
     InputError
         When a row contradicts itself, with the default ``skips``.
     AssembleError
         When a resource does not conform to R4, which is a defect of ours.
     """
     check_writable(schema)
+    identity(run_id, locale=locale)
     absent = [name for name in ["patient_id", *schema.columns] if name not in rows]
     if absent:
         raise UsageError(f"synthetic rows: lack the columns {', '.join(absent)}; make them with: fhirsynth augment")
@@ -131,7 +140,7 @@ def assemble(
     (out / TRANSACTIONS).mkdir(parents=True, exist_ok=True)
     (out / SHARED).write_bytes(to_json(transaction(run_id, "shared", shared)))
     result.resources.update(check(one, "shared") for one in shared)
-    made = _made(rows, schema, timeline, run_id, seed, years, workers)
+    made = _made(rows, _Task(schema, timeline, run_id, seed, years, locale, ssn), workers)
     for number, (patient, body, counts, problem) in enumerate(made, 1):
         if body is None:
             result.skips.add(Skip("synthetic rows", patient, problem, "make it again, or correct the row"))
@@ -172,22 +181,11 @@ def _unwritable(feature: Feature) -> str:
     return ""
 
 
-def _made(
-    rows: pd.DataFrame,
-    schema: FeatureSchema,
-    timeline: Timeline,
-    run_id: str,
-    seed: int,
-    years: float | None,
-    workers: int,
-) -> Iterator[Made]:
-    frame = schema.conform(rows)
+def _made(rows: pd.DataFrame, task: _Task, workers: int) -> Iterator[Made]:
+    frame = task.schema.conform(rows)
     columns = tuple(frame.columns)
     values = list(frame.itertuples(index=False, name=None))
-    tasks = [
-        _Task(schema, timeline, run_id, seed, years, columns, tuple(values[at : at + CHUNK]))
-        for at in range(0, len(values), CHUNK)
-    ]
+    tasks = [replace(task, columns=columns, rows=tuple(values[at : at + CHUNK])) for at in range(0, len(values), CHUNK)]
     if workers == 1 or len(rows) < PARALLEL_FROM:
         for task in tasks:
             yield from _make(task)
@@ -206,7 +204,17 @@ def _one(task: _Task, row: dict[str, Any]) -> Made:
     patient = str(row.pop("patient_id"))
     random = rng(task.seed, "life", patient)
     try:
-        chart = tell(task.run_id, patient, row, task.schema, task.timeline, random, years=task.years)
+        chart = tell(
+            task.run_id,
+            patient,
+            row,
+            task.schema,
+            task.timeline,
+            random,
+            years=task.years,
+            locale=task.locale,
+            ssn=task.ssn,
+        )
     except AssembleError as error:
         return patient, None, {}, str(error)
     origin = Origin(task.run_id, "augmented", Shared(task.run_id), profiled=True)

@@ -31,6 +31,8 @@ TABLES: Final = "patients.parquet"
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of everything that rows do not say.")
 @click.option("--workers", type=click.IntRange(1), default=os.cpu_count() or 1, help="Processes.  [default: all cores]")
 @years_option()
+@click.option("--locale", default="en-US", show_default=True, help="Of names and addresses: also es-US, de-DE, fr-FR.")
+@click.option("--ssn", is_flag=True, help="Give US patients social security numbers that are never issued.")
 @defects_option()
 @click.option("--strict", is_flag=True, help="Stop at the first row that cannot become a patient, or a resource.")
 @click.option("--out", type=_FOLDER, required=True, help="Folder to write.")
@@ -41,6 +43,8 @@ def command(
     seed: int,
     workers: int,
     years: float | None,
+    locale: str,
+    ssn: bool,
     profile: Profile | None,
     strict: bool,
     out: Path,
@@ -69,7 +73,7 @@ def command(
         if tables:
             result = _tables(folder, run_id, workers, skips, scratch)
         else:
-            result = _rows(folder, timeline, run_id, seed, years, workers, skips, scratch)
+            result = _rows(folder, timeline, run_id, seed, (years, locale, ssn), workers, skips, scratch)
         told, planted = plant_into(scratch, profile, seed)
         skips.write(scratch / "skipped.ndjson")
         write_json(scratch / "manifest.json", {"stage": "bundles", **result.outcome, **told})
@@ -85,7 +89,7 @@ def _rows(
     timeline: Path | None,
     run_id: str | None,
     seed: int,
-    years: float | None,
+    manner: tuple[float | None, str, bool],
     workers: int,
     skips: SkipLog,
     out: Path,
@@ -94,10 +98,11 @@ def _rows(
     from fhirsynth.assemble.inputs import look_over, own_run_id, read_rows
     from fhirsynth.schema import FeatureSchema
 
+    years, locale, ssn = manner
     schema = FeatureSchema.load(folder / "schema.json")
     lives = Timeline.load(timeline or folder / "timeline.json")
     rows = read_rows(folder / ROWS, schema)
-    name = run_id or own_run_id(rows, schema, lives, seed, years)
+    name = run_id or own_run_id(rows, schema, lives, seed, manner)
     with bar("assemble") as progress:
         result = assemble(
             rows,
@@ -106,6 +111,8 @@ def _rows(
             run_id=name,
             seed=seed,
             years=years,
+            locale=locale,
+            ssn=ssn,
             out=out,
             workers=workers,
             skips=skips,

@@ -6,9 +6,10 @@ Pure: the same row, timeline and random numbers give the same chart.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import count
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -24,7 +25,7 @@ from fhirsynth.assemble.chart import (
     Procedure,
 )
 from fhirsynth.assemble.codes import CDC_RACE, RACES
-from fhirsynth.assemble.identity import identity, resource_id
+from fhirsynth.assemble.identity import LOCALES, identity, resource_id
 from fhirsynth.assemble.telling.conditions import Case, begin_episode, find, follow, lasting_cases
 from fhirsynth.assemble.telling.happenings import Happenings
 from fhirsynth.assemble.telling.orders import Prescription, prescribe
@@ -35,7 +36,9 @@ from fhirsynth.assemble.timeline import Concept, Item, Timeline, draw
 from fhirsynth.schema import FeatureSchema
 from synthea_bridge.tables import LOINC
 
-BIRTH_SEX = {"female": "F", "male": "M"}
+HISPANIC: Final = Code(CDC_RACE, "2135-2", "Hispanic or Latino")
+NOT_HISPANIC: Final = Code(CDC_RACE, "2186-5", "Not Hispanic or Latino")
+BIRTH_SEX: Final = {"female": "F", "male": "M"}
 
 
 def tell(
@@ -47,6 +50,8 @@ def tell(
     random: np.random.Generator,
     *,
     years: float | None = None,
+    locale: str = LOCALES[0],
+    ssn: bool = False,
 ) -> Chart:
     """The chart of one row.
 
@@ -54,13 +59,20 @@ def tell(
     ----------
     years
         How far back visits are told; None: the whole life. Conditions that last are told whenever they began.
+    locale, ssn
+        Of the identity, see :func:`~fhirsynth.assemble.identity.identity`.
 
     Raises
     ------
     AssembleError
         When the row contradicts itself, or asks for more than the timeline knows.
     """
-    return _Teller(run_id, patient_id, Subject(row, schema, timeline, random, years)).tell()
+    teller = _Teller(run_id, patient_id, Subject(row, schema, timeline, random, years))
+    chart = teller.tell()
+    person = chart.person
+    hispanic = person.ethnicity == HISPANIC
+    chart.person = replace(person, **identity(person.id, person.gender, hispanic, locale, ssn=ssn)._asdict())
+    return chart
 
 
 class _Teller:
@@ -131,9 +143,7 @@ class _Teller:
         who = self.who
         uuid = resource_id(self.run_id, "Patient", self.patient_id)
         gender = str(who.row.get("sex") or "unknown")
-        hispanic = who.level() < who.timeline.hispanic
         races, text = self._races(str(who.row.get("race") or "unknown"))
-        code, display = ("2135-2", "Hispanic or Latino") if hispanic else ("2186-5", "Not Hispanic or Latino")
         dead = bool(who.row.get("deceased"))
         return Person(
             id=uuid,
@@ -143,9 +153,8 @@ class _Teller:
             deceased_at=who.schema.index_date.isoformat() if dead else None,
             races=races,
             race_text=text,
-            ethnicity=Code(CDC_RACE, code, display),
+            ethnicity=HISPANIC if who.level() < who.timeline.hispanic else NOT_HISPANIC,
             birth_sex=BIRTH_SEX.get(gender, "UNK"),
-            **identity(uuid, gender, hispanic)._asdict(),
         )
 
     def _races(self, race: str) -> tuple[tuple[Code, ...], str]:
