@@ -218,9 +218,9 @@ class _Teller:
         for item in items:
             measure = self.who.timeline.measures.get(item.concept.code)
             parts = measure.parts if measure is not None and measure.parts else (item.concept.code,)
-            found |= dict.fromkeys(
-                code for code in parts if not self.values.absent(code) and self.values.can_measure(code)
-            )
+            # A panel of which the row says that a part was never measured was never measured.
+            if not any(self.values.absent(code) for code in parts):
+                found |= dict.fromkeys(code for code in parts if self.values.can_measure(code))
         return list(found)
 
     def _complete(self, plans: list[tuple[Visit, datetime, list[Item], list[str]]]) -> None:
