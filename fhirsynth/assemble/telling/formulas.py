@@ -10,6 +10,7 @@ HEIGHT, WEIGHT, BMI = "8302-2", "29463-7", "39156-5"
 SYSTOLIC, DIASTOLIC = "8480-6", "8462-4"
 TOTAL, HDL, LDL, TRIGLYCERIDES = "2093-3", "2085-9", "18262-6", "2571-8"
 HAEMOGLOBIN, CELLS, HAEMATOCRIT = "718-7", "789-8", ("4544-3", "20570-8")
+CREATININE, EGFR = ("38483-4", "2160-0"), ("33914-3", "62238-1", "77147-7", "98979-8")
 HEAD = "9843-4"
 ADULT: Final = 18
 HYPERFILTRATION: Final = 180.0
@@ -22,11 +23,20 @@ GROWING: Final = (HEIGHT, HEAD)
 
 @dataclass(frozen=True, slots=True)
 class Formula:
-    """``value(values of the codes in of, age in years, sex, a standard normal number)``; None where it cannot hold."""
+    """``value(values of the codes in of, age in years, sex, a standard normal number)``; None where it cannot hold.
+
+    Parameters
+    ----------
+    of
+        For each value the codes that it may have.
+    behind
+        Whether a value of ``of`` that was not asked for stands behind it nevertheless.
+    """
 
     code: str
-    of: tuple[str, ...]
+    of: tuple[tuple[str, ...], ...]
     value: Callable[[Sequence[float], float, str, float], float | None]
+    behind: bool = False
 
 
 def _bmi(given: Sequence[float], _age: float, _sex: str, _noise: float) -> float | None:
@@ -83,19 +93,15 @@ def _diastolic(given: Sequence[float], _age: float, _sex: str, _noise: float) ->
 
 
 FORMULAS: Final = (
-    Formula(BMI, (WEIGHT, HEIGHT), _bmi),
-    Formula(TOTAL, (HDL, LDL, TRIGLYCERIDES), _total),
-    *(
-        formula
-        for code in ("33914-3", "62238-1", "77147-7", "98979-8")
-        for creatinine in ("38483-4", "2160-0")
-        for formula in (Formula(code, (creatinine, HEIGHT), _egfr_child), Formula(code, (creatinine,), _egfr))
-    ),
-    *(Formula(code, (HAEMOGLOBIN,), _haematocrit) for code in HAEMATOCRIT),
-    *(Formula("787-2", (code, CELLS), _part(10)) for code in HAEMATOCRIT),
-    Formula("785-6", (HAEMOGLOBIN, CELLS), _part(10)),
-    *(Formula("786-4", (HAEMOGLOBIN, code), _part(100)) for code in HAEMATOCRIT),
-    *(Formula(code, ("4548-4",), _glucose) for code in ("2339-0", "2345-7")),
-    Formula(DIASTOLIC, (SYSTOLIC, DIASTOLIC), _diastolic),
+    Formula(BMI, ((WEIGHT,), (HEIGHT,)), _bmi),
+    Formula(TOTAL, ((HDL,), (LDL,), (TRIGLYCERIDES,)), _total),
+    *(Formula(code, (CREATININE, (HEIGHT,)), _egfr_child, behind=True) for code in EGFR),
+    *(Formula(code, (CREATININE,), _egfr, behind=True) for code in EGFR),
+    *(Formula(code, ((HAEMOGLOBIN,),), _haematocrit) for code in HAEMATOCRIT),
+    Formula("787-2", (HAEMATOCRIT, (CELLS,)), _part(10)),
+    Formula("785-6", ((HAEMOGLOBIN,), (CELLS,)), _part(10)),
+    Formula("786-4", ((HAEMOGLOBIN,), HAEMATOCRIT), _part(100)),
+    *(Formula(code, (("4548-4",),), _glucose) for code in ("2339-0", "2345-7")),
+    Formula(DIASTOLIC, ((SYSTOLIC,), (DIASTOLIC,)), _diastolic),
 )
 """In the order in which they are applied."""

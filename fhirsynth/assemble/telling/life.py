@@ -109,6 +109,10 @@ class _Teller:
         chart.medications = sorted(written, key=lambda one: (one.authored or "", one.id))
         return chart
 
+    def _has(self, item: Item, visit: Visit) -> bool:
+        """Whether the patient has that very condition already."""
+        return any(case.concept.code == item.concept.code and case.holds(visit.start) for case in self.cases)
+
     def _cut(self, done: list[tuple[Visit, list[Item]]]) -> list[tuple[Visit, list[Item]]]:
         """What is told of what happened; conditions stay that have not ended before."""
         since = self.who.since
@@ -132,7 +136,7 @@ class _Teller:
                 has = {case.concept.code for case in self.cases if case.lasting and case.holds(visit.start)}
                 items = [item for item in self.happenings.at(visit, has) if not _again(item, visit)]
                 for item in items:
-                    if item.table == "conditions":
+                    if item.table == "conditions" and not self._has(item, visit):
                         case = begin_episode(who, item, visit)
                         self.cases.append(case)
                         follow(diary, case)

@@ -181,12 +181,25 @@ class Values:
         age = self.who.age_at(when)
         for formula in FORMULAS:
             if formula.code in numbers and formula.code not in fixed:
-                given = [numbers.get(code, self._latest.get(code)) for code in formula.of]
+                given = [self._given(codes, numbers, when, behind=formula.behind) for codes in formula.of]
                 if all(one is not None for one in given):
                     noise = float(self.who.random.standard_normal())
                     value = formula.value([one for one in given if one is not None], age, self.who.sex, noise)
                     if value is not None and np.isfinite(value):
                         numbers[formula.code] = value
+
+    def _given(
+        self, codes: tuple[str, ...], numbers: dict[str, float], when: datetime, *, behind: bool
+    ) -> float | None:
+        """A value by one of its codes: as measured now, or later, or what it would be if it had been."""
+        found = next((numbers[code] for code in codes if code in numbers), None)
+        if found is None:
+            found = next((self._latest[code] for code in codes if code in self._latest), None)
+        measures = self.who.timeline.measures
+        known = [code for code in codes if code in measures and measures[code].curves and not self.absent(code)]
+        if found is None and behind and known:
+            found = self._number(known[0], measures[known[0]], self.known.get(known[0]), when)
+        return found
 
     def _own_levels(self) -> dict[str, float]:
         """Levels of all codes at once, given what the row says of some."""
