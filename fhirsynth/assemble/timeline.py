@@ -75,7 +75,7 @@ class Item(_Frozen):
     span
         Minutes that a procedure takes; days that an episode lasts.
     ends
-        Of an episode: the share that has ended at the index date.
+        Of an episode: the share that ends.
     only, ages
         The sex whose patients alone have it, and ages between which it happens.
     turn

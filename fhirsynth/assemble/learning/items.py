@@ -45,6 +45,8 @@ REGULAR: Final = 0.35
 part of their mean, has a rhythm of its own."""
 TOGETHER: Final = 0.5
 """Jaccard index from which on two batches have one rhythm."""
+MOSTLY: Final = 0.8
+"""Whether episodes end is asked of those that are known for longer than this share of the ended ones lasted."""
 ROUNDS: Final = 200
 """Of the estimation of what comes before what."""
 SAID: Final = 0.5
@@ -265,12 +267,13 @@ def _entries(source: Source, sorts: Sorts) -> Frame:
         begun[[*usual, "category"]].assign(
             table="conditions",
             lasted=days(begun["abatement"] - begun["onset"]),
+            known=days(source.people["ends"].reindex(begun["patient_id"]).set_axis(begun.index) - begun["onset"]),
             late=begun["abatement"].isna() | source.late(begun["patient_id"], begun["abatement"]),
         ),
     ]
     every = pd.concat([frame for frame in frames if not frame.empty] or frames[:1], ignore_index=True)
     every = every.dropna(subset=["encounter_id", "system", "code"])
-    for name in ("why", "lasted", "category", "late"):
+    for name in ("why", "lasted", "category", "known", "late"):
         if name not in every:
             every[name] = None
     return every
@@ -295,7 +298,7 @@ class _Describer:
             category=None if category.empty else str(category.mode().iloc[0]),
             reason=self._reason(mine),
             span=quantiles(lasted[lasted >= 0]),
-            ends=round(float(lasted.notna().mean()), 3) if table == "conditions" else 1.0,
+            ends=_ending(mine) if table == "conditions" else 1.0,
             only=only_sex(mine, self.people),
             ages=between(mine, self.people),
             turn=self.turns.get((str(table), code), 0.0),
@@ -307,6 +310,15 @@ class _Describer:
             return None
         best = str(named.mode().iloc[0])
         return best if best in self.sorts.needed and (named == best).sum() >= SAID * len(mine) else None
+
+
+def _ending(begun: Frame) -> float:
+    """Share of episodes that end, of those that have been known for longer than most last."""
+    lasted, known = (pd.to_numeric(begun[name]).astype("float64") for name in ("lasted", "known"))
+    ended = lasted.notna()
+    old = known > lasted.quantile(MOSTLY) if ended.any() else ended
+    chosen = ended[old] if old.sum() >= ENOUGH else ended
+    return round(float(chosen.mean()), 3)
 
 
 def _turns(source: Source) -> Turns:
