@@ -199,6 +199,15 @@ def test_blood_pressure_is_a_panel_with_systolic_above_diastolic(folder: Path) -
     assert found > ROWS
 
 
+def test_a_panel_is_whole_where_no_visit_measures_it(tmp_path: Path) -> None:
+    known = example_timeline()
+    bare = known.model_copy(update={"kinds": tuple(one.model_copy(update={"contents": {}}) for one in known.kinds)})
+    assemble(example_features(5), SCHEMA, bare, run_id=RUN, out=tmp_path)
+    for bundle in bundles(tmp_path):
+        measured = {one["code"]["coding"][0]["code"]: one for one in resources(bundle, "Observation")}
+        assert len(measured["85354-9"]["component"]) == 2
+
+
 HEALTHY = {
     "age": 40,
     "sex": "female",

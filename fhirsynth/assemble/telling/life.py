@@ -239,9 +239,10 @@ class _Teller:
             source = feature.source
             pair = source.panel if source.panel is not None else (source.codes[0], source.display)
             concept = Concept(system=LOINC, code=pair[0], display=pair[1])
+            whole = Item(table="observations", concept=concept, category=source.category)
             if not any(item.concept.code == pair[0] for item in items):
-                items.append(Item(table="observations", concept=concept, category=source.category))
-            codes.append(source.codes[0])
+                items.append(whole)
+            codes += [code for code in (source.codes[0], *self._codes([whole])) if code not in codes]
 
     def _observation(self, visit: Visit, at: datetime, item: Item, values: Mapping[str, Any]) -> Observation | None:
         code = item.concept.code
