@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import random
+import ssl
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -19,14 +22,14 @@ from fhirsynth.errors import PublishError, UsageError
 from fhirsynth.publish.credentials import from_environment
 from fhirsynth.publish.disk import export
 from fhirsynth.publish.retry import Patience
-from fhirsynth.publish.server import LoadResult, load
+from fhirsynth.publish.server import How, LoadResult, aload, load
 from fhirsynth.publish.shape import FORMATS
 from synthea_bridge.flatten import write_tables
 from synthea_bridge.skips import SkipLog
+from tests.fhir_stub import URL, Stub, outcome
 from tests.frames import example_features, example_schema
 from tests.lives import example_timeline
 
-URL = "http://127.0.0.1:1/fhir"
 Handler = Callable[[httpx.Request], httpx.Response]
 
 
@@ -47,104 +50,126 @@ def bundles(emitted: Path, tmp_path: Path) -> Path:
     return tmp_path / "bundles"
 
 
-class Server:
-    """Takes transactions and remembers what it has; ``faults`` come first, one a request."""
-
-    def __init__(self, *faults: httpx.Response | httpx.TransportError) -> None:
-        self.faults = list(faults)
-        self.requests: list[httpx.Request] = []
-        self.have: set[str] = set()
-
-    def __call__(self, request: httpx.Request) -> httpx.Response:
-        self.requests.append(request)
-        if self.faults:
-            fault = self.faults.pop(0)
-            if isinstance(fault, httpx.TransportError):
-                raise fault
-            return fault
-        return httpx.Response(200, json={"resourceType": "Bundle", "entry": self._take(request)})
-
-    def _take(self, request: httpx.Request) -> list[dict[str, Any]]:
-        answers = []
-        for entry in orjson.loads(request.content)["entry"]:
-            key = entry["request"].get("ifNoneExist") or entry["request"]["url"]
-            answers.append({"response": {"status": "200 OK" if key in self.have else "201 Created"}})
-            self.have.add(key)
-        return answers
+async def no_pause(seconds: float) -> None:
+    """Does not wait."""
 
 
 def loaded(src: Path, server: Handler, waits: list[float] | None = None, **options: Any) -> LoadResult:
-    pause = (waits if waits is not None else []).append
-    return load(src, URL, transport=httpx.MockTransport(server), pause=pause, **options)
+    async def pause(seconds: float) -> None:
+        if waits is not None:
+            waits.append(seconds)
 
-
-def refused(status: int, words: str, **headers: str) -> httpx.Response:
-    outcome = {"resourceType": "OperationOutcome", "issue": [{"severity": "error", "diagnostics": words}]}
-    return httpx.Response(status, json=outcome, headers={k.replace("_", "-"): v for k, v in headers.items()})
+    options = {"concurrency": 1, "patience": Patience(tries=6), **options}
+    return load(src, URL, options={"transport": httpx.MockTransport(server)}, pause=pause, **options)
 
 
 def test_shared_resources_go_first_and_everything_arrives_once(bundles: Path) -> None:
-    server = Server()
+    server = Stub()
     result = loaded(bundles, server)
-    first = orjson.loads(server.requests[0].content)
-    assert {entry["resource"]["resourceType"] for entry in first["entry"]} == {
+    assert {entry["resource"]["resourceType"] for entry in server.posted[0]["entry"]} == {
         "Organization",
         "Location",
         "Practitioner",
     }
     assert (result.loaded, result.matched, result.refused) == (6, 0, [])
-    assert result.created == len(server.have)
+    assert result.created == len(server.have) == result.counted
     again = loaded(bundles, server)
-    assert (again.loaded, again.earlier) == (0, 6)
+    assert (again.loaded, again.earlier, again.counted) == (0, 6, len(server.have))
     assert len(server.requests) == 6
 
 
-def test_without_the_journal_nothing_is_doubled_either(bundles: Path, tmp_path: Path) -> None:
-    server = Server()
-    first = loaded(bundles, server)
-    again = loaded(bundles, server, journal=tmp_path / "other.journal")
+@pytest.mark.parametrize("mode", ["create", "update"])
+def test_without_the_journal_nothing_is_doubled_either(bundles: Path, tmp_path: Path, mode: Any) -> None:
+    server = Stub()
+    first = loaded(bundles, server, how=How(mode))
+    again = loaded(bundles, server, how=How(mode), journal=tmp_path / "other.journal")
     assert (again.loaded, again.created, again.matched) == (6, 0, first.created)
+    assert set(server.records().values()) == {1}
 
 
 def test_a_busy_server_is_given_the_time_that_it_asks_for(bundles: Path) -> None:
     soon = format_datetime(datetime.now(UTC) + timedelta(seconds=30), usegmt=True)
-    server = Server(
-        refused(429, "slow down", Retry_After="7"), refused(503, "busy", Retry_After=soon), refused(503, "x")
+    server = Stub(
+        [outcome(429, "slow down", Retry_After="7"), outcome(503, "busy", Retry_After=soon), outcome(503, "x")]
     )
     waits: list[float] = []
     result = loaded(bundles, server, waits)
     assert result.loaded == 6
-    assert result.retries == 3
-    assert waits[0] == 7
-    assert 20 < waits[1] <= 30
-    assert waits[2] == 2
+    assert result.traffic.retries == {"429": 1, "503": 2}
+    assert 7 <= waits[0] <= 7.5
+    assert 20 < waits[1] <= 30.5
+    assert 0 <= waits[2] <= 2
 
 
 def test_waiting_has_bounds(bundles: Path) -> None:
-    server = Server(*(refused(503, "busy", Retry_After="99999") for _ in range(3)))
+    server = Stub([outcome(503, "busy", Retry_After="99999") for _ in range(3)])
     waits: list[float] = []
     result = loaded(bundles, server, waits, patience=Patience(tries=3, longest=5))
-    assert waits == [5, 5]
-    assert [str(one) for one in result.refused] == ["shared.json: refused with 503: busy"]
-    assert result.loaded == 5
+    assert waits[:2] == [5, 5]
+    assert str(result.refused[0]) == "shared.json: refused with 503: busy"
+    assert result.loaded == 0
+    assert {one.status for one in result.refused[1:]} == {404}
 
 
 def test_a_line_that_breaks_is_tried_again(bundles: Path) -> None:
-    server = Server(httpx.ReadTimeout("slow"), httpx.ConnectError("refused"))
-    assert loaded(bundles, server).loaded == 6
+    server = Stub([httpx.ReadTimeout("slow"), httpx.ConnectError("refused")])
+    result = loaded(bundles, server)
+    assert result.loaded == 6
+    assert result.traffic.retries == {"no answer in time": 1, "no connection": 1}
 
 
-def test_a_server_that_is_not_there_ends_with_one_line_and_what_was_taken_is_noted(bundles: Path) -> None:
-    with pytest.raises(PublishError, match="no answer in 2 tries"):
-        loaded(bundles, Server(*(httpx.ConnectError("refused") for _ in range(2))), patience=Patience(tries=2))
-    server = Server()
-    server.faults = []
-    calls = 0
+@pytest.mark.parametrize(
+    "body", [b"", b'{"resourceType": "Bundle", "entry": [', b'{"resourceType": "Bundle"}', b"<html>"]
+)
+def test_an_answer_that_is_cut_is_asked_for_again(bundles: Path, body: bytes) -> None:
+    server = Stub([httpx.Response(200, content=body)])
+    result = loaded(bundles, server)
+    assert (result.loaded, result.traffic.retries["an answer that was cut"]) == (6, 1)
+
+
+@pytest.mark.parametrize("how", [How(), How("update"), How("post"), How("create", "batch"), How("post", "batch")])
+def test_answers_that_are_lost_after_the_server_acted_double_nothing(bundles: Path, how: How) -> None:
+    server = Stub(lost=0.3)
+    result = loaded(bundles, server, how=how, patience=Patience(tries=50), concurrency=4)
+    assert result.retries
+    assert (result.whole, set(server.records().values())) == (True, {1})
+    assert result.counted == len(server.have) == sum(server.records().values())
+
+
+@pytest.mark.parametrize("how", [How(), How("update"), How("post"), How(most=20), How("post", most=20)])
+def test_a_load_that_is_cut_off_anywhere_goes_on(bundles: Path, how: How) -> None:
+    server, calls, rng = Stub(), 0, random.Random(5)
 
     def dies(request: httpx.Request) -> httpx.Response:
         nonlocal calls
         calls += 1
-        if calls > 3:
+        answer = server(request)
+        if calls > stop:
+            raise KeyboardInterrupt
+        return answer
+
+    for _ in range(25):
+        calls, stop = 0, rng.randrange(2, 60)
+        try:
+            loaded(bundles, dies, how=how)
+        except KeyboardInterrupt:
+            continue
+    result = loaded(bundles, server, how=how)
+    assert result.whole
+    assert set(server.records().values()) == {1}
+    assert result.counted == len(server.have)
+
+
+def test_a_server_that_is_not_there_ends_with_one_line_and_what_was_taken_is_noted(bundles: Path) -> None:
+    def nobody(request: httpx.Request) -> httpx.Response:
+        raise httpx.ConnectError("refused")
+
+    with pytest.raises(PublishError, match="no answer in 2 tries"):
+        loaded(bundles, nobody, patience=Patience(tries=2))
+    server = Stub()
+
+    def dies(request: httpx.Request) -> httpx.Response:
+        if len(server.requests) == 3:
             raise httpx.ConnectError("gone")
         return server(request)
 
@@ -153,17 +178,69 @@ def test_a_server_that_is_not_there_ends_with_one_line_and_what_was_taken_is_not
     assert loaded(bundles, server).earlier == 3
 
 
+def test_a_name_that_is_unknown_and_a_certificate_that_is_refused_are_said(bundles: Path) -> None:
+    def unnamed(request: httpx.Request) -> httpx.Response:
+        raise httpx.ConnectError("[Errno -2] Name or service not known")
+
+    with pytest.raises(PublishError, match="its name is not known"):
+        loaded(bundles, unnamed, patience=Patience(tries=2))
+    calls = 0
+
+    def untrusted(request: httpx.Request) -> httpx.Response:
+        nonlocal calls
+        calls += 1
+        inner = ssl.SSLCertVerificationError(1, "x")
+        inner.verify_message = "self-signed certificate"
+        raise httpx.ConnectError("x") from inner
+
+    with pytest.raises(PublishError, match=r"certificate is refused .self-signed certificate"):
+        loaded(bundles, untrusted)
+    assert calls == 1
+
+
+def test_the_time_for_everything_is_kept(bundles: Path) -> None:
+    server = Stub([outcome(503, "busy", Retry_After="50")])
+    with pytest.raises(PublishError, match="the time that was given is up"):
+        loaded(bundles, server, limit=20)
+    assert loaded(bundles, server).loaded == 6
+
+
 def test_a_refused_bundle_is_told_in_the_servers_words_and_the_others_are_loaded(bundles: Path) -> None:
-    ok = httpx.Response(200, json={})
-    result = loaded(bundles, Server(ok, refused(422, "Patient.gender is missing\n at line 3")))
+    patient = orjson.loads((bundles / "transactions" / "000001.json").read_bytes())["entry"][0]["resource"]["id"]
+    server = Stub(refuses={patient})
+    result = loaded(bundles, server)
     assert [str(one) for one in result.refused] == [
-        "transactions/000001.json: refused with 422: Patient.gender is missing at line 3"
+        f"transactions/000001.json: refused with 422: {patient} is not liked at all"
     ]
-    assert result.loaded == 5
+    assert (result.loaded, result.whole) == (5, False)
+    dead = result.dead_letters
+    assert dead is not None
+    (letter,) = map(orjson.loads, dead.read_bytes().splitlines())
+    assert letter["entry"][0]["response"]["outcome"]["issue"][0]["diagnostics"].startswith(patient)
+    server.refuses.clear()
+    retried = loaded(dead, server)
+    assert (retried.loaded, retried.whole, dead.exists()) == (1, True, False)
+    assert set(server.records().values()) == {1}
+    assert loaded(bundles, server).whole
+
+
+def test_of_a_batch_only_the_entry_and_what_refers_to_it_are_refused(bundles: Path) -> None:
+    document = orjson.loads((bundles / "transactions" / "000001.json").read_bytes())
+    encounter = next(e["resource"] for e in document["entry"] if e["resource"]["resourceType"] == "Encounter")
+    of = [e for e in document["entry"] if e["fullUrl"] == f"urn:uuid:{encounter['id']}" or encounter["id"] in str(e)]
+    server = Stub(refuses={encounter["id"]})
+    result = loaded(bundles, server, how=How(sending="batch"))
+    assert result.refusals == len(of)
+    assert sum(server.counts().values()) == result.created
+    server.refuses.clear()
+    assert result.dead_letters is not None
+    assert loaded(result.dead_letters, server, how=How(sending="batch")).whole
+    assert loaded(bundles, server).whole
+    assert set(server.records().values()) == {1}
 
 
 def test_wrong_credentials_stop_at_once_and_are_not_told(bundles: Path) -> None:
-    server = Server(refused(401, "no"))
+    server = Stub([outcome(401, "no")])
     auth = from_environment({"FHIRSYNTH_TOKEN": "s3cret"})
     with pytest.raises(PublishError) as caught:
         loaded(bundles, server, auth=auth)
@@ -173,9 +250,184 @@ def test_wrong_credentials_stop_at_once_and_are_not_told(bundles: Path) -> None:
 
 
 def test_basic_credentials(bundles: Path) -> None:
-    server = Server()
+    server = Stub()
     loaded(bundles, server, auth=from_environment({"FHIRSYNTH_USER": "u", "FHIRSYNTH_PASSWORD": "p"}))
     assert server.requests[0].headers["Authorization"].startswith("Basic ")
+
+
+def test_what_the_server_has_lost_is_sent_again(bundles: Path) -> None:
+    server = Stub()
+    loaded(bundles, server)
+    everything = len(server.have)
+    for key in [key for key in server.have if key.startswith("Observation")][::2]:
+        del server.have[key]
+    result = loaded(bundles, server)
+    assert result.repaired == everything - len(server.have) + result.created
+    assert (result.whole, len(server.have)) == (True, everything)
+    server.have.clear()
+    assert loaded(bundles, server).whole
+    assert len(server.have) == everything
+    for mode in ("create", "post"):
+        server.have.clear()
+        assert loaded(bundles, server, how=How(mode), journal=bundles.parent / mode).whole  # type: ignore[arg-type]
+        del server.have[next(key for key in server.have if key.startswith("Observation"))]
+        assert loaded(bundles, server, how=How(mode), journal=bundles.parent / mode).repaired == 1  # type: ignore[arg-type]
+        assert (len(server.have), set(server.records().values())) == (everything, {1})
+
+
+def test_what_is_double_on_the_server_is_told(bundles: Path) -> None:
+    server = Stub()
+    loaded(bundles, server)
+    key = next(key for key in server.have if key.startswith("Condition"))
+    server.have["Condition/double"] = {**server.have[key], "id": "double"}
+    result = loaded(bundles, server)
+    (difference,) = result.differences
+    assert (difference.kind, difference.there - difference.sent, len(difference.doubled)) == ("Condition", 1, 1)
+    assert not result.whole
+
+
+@pytest.mark.parametrize("how", [How(most=20), How(size=20_000), How("update", most=20), How("post", most=20)])
+def test_a_bundle_is_split_so_that_references_hold(bundles: Path, how: How) -> None:
+    whole, server = Stub(), Stub(most=how.most)
+    loaded(bundles, whole, journal=bundles.parent / "j")
+    result = loaded(bundles, server, how=how)
+    assert result.whole
+    assert server.counts() == whole.counts()
+    assert len(server.requests) > 6
+    if how.most:
+        assert max(len(body["entry"]) for body in server.posted) <= how.most
+
+
+@pytest.mark.parametrize("mode", ["create", "update", "post"])
+def test_what_is_too_large_is_learned(bundles: Path, mode: Any) -> None:
+    server = Stub(most=30)
+    result = loaded(bundles, server, how=How(mode))
+    assert result.whole
+    assert "too large for the server" in result.adapted[0]
+    assert set(server.records().values()) == {1}
+    last = server.posted[-1]["entry"]
+    assert len(last) <= 30
+
+
+@pytest.mark.parametrize(
+    "server",
+    [
+        Stub(system=("batch",)),
+        Stub(system=()),
+        Stub(conditional=False),
+        Stub(conditional=False, own_ids=True),
+        Stub(system=(), conditional=False),
+        Stub(system=("batch",), conditional=False),
+    ],
+    ids=["batch", "single", "searched", "updated", "searched-single", "searched-batch"],
+)
+def test_a_server_that_takes_less_is_told_of_and_gets_what_it_takes(
+    bundles: Path, tmp_path: Path, server: Stub
+) -> None:
+    whole = Stub()
+    loaded(bundles, whole, journal=tmp_path / "whole")
+    server.lost = 0.1
+    result = loaded(bundles, server, patience=Patience(tries=30))
+    assert result.adapted
+    assert (result.whole, server.counts()) == (True, whole.counts())
+    again = loaded(bundles, server, journal=tmp_path / "again", patience=Patience(tries=30))
+    assert (again.whole, server.counts()) == (True, whole.counts())
+    assert set(server.records().values()) == {1}
+
+
+def test_types_that_a_server_does_not_take_are_left_out_with_what_refers_to_them(bundles: Path) -> None:
+    kinds = ("Patient", "Condition", "Observation", "Organization", "Location", "Practitioner")
+    server = Stub(types=kinds)
+    result = loaded(bundles, server)
+    assert "Encounter is not taken by the server" in result.left_out
+    assert "Observation refers to what the server does not take" in result.left_out
+    assert not result.whole
+    assert result.counted == len(server.have)
+    assert set(server.counts()) <= set(kinds)
+
+
+def test_another_version_and_no_fhir_base_are_said_before_anything_is_sent(bundles: Path) -> None:
+    with pytest.raises(PublishError, match=r"speaks FHIR 5.0.0, not R4"):
+        loaded(bundles, Stub(version="5.0.0"))
+    with pytest.raises(PublishError, match=r"is no FHIR base"):
+        loaded(bundles, lambda request: httpx.Response(404, text="not \x1b[31mhere"))
+    moved = httpx.Response(302, headers={"Location": "https://elsewhere.example/fhir/metadata"})
+    with pytest.raises(PublishError, match=r"sends elsewhere"):
+        loaded(bundles, lambda request: moved)
+
+
+def test_styles_of_references(bundles: Path) -> None:
+    server = Stub()
+    assert loaded(bundles, server, how=How("update", style="literal")).whole
+    assert "urn:uuid" not in orjson.dumps(server.posted).decode()
+    with pytest.raises(UsageError, match="--mode update"):
+        How(style="literal")
+    with pytest.raises(UsageError, match="--format transaction"):
+        How(sending="batch", style="conditional")
+
+
+def test_a_batch_has_no_references_to_itself_and_no_conditional_ones(bundles: Path) -> None:
+    server = Stub()
+    assert loaded(bundles, server, how=How(sending="batch")).whole
+    for body in server.posted:
+        assert body["type"] == "batch"
+        texts = orjson.dumps([entry["resource"] for entry in body["entry"]]).decode()
+        assert "urn:uuid" not in texts
+        assert "?identifier" not in texts
+
+
+def test_anybodys_bundles_without_identifiers_are_put_and_split(tmp_path: Path) -> None:
+    entries = [
+        {"fullUrl": "urn:uuid:p", "resource": {"resourceType": "Patient", "id": "p1"}},
+        {"resource": {"resourceType": "Observation", "subject": {"reference": "urn:uuid:p"}, "status": "final"}},
+        {"resource": {"resourceType": "Observation", "subject": {"reference": "Patient/p1"}, "status": "amended"}},
+    ]
+    path = tmp_path / "b.json"
+    path.write_bytes(orjson.dumps({"resourceType": "Bundle", "type": "collection", "entry": entries}))
+    server = Stub()
+    result = loaded(path, server, how=How(most=1))
+    assert (result.whole, result.uncounted, len(server.have)) == (True, 3, 3)
+    assert loaded(path, server, journal=tmp_path / "j").created == 0
+    plain = Stub()
+    result = loaded(path, plain, how=How("post", most=1), journal=tmp_path / "k")
+    assert len(plain.have) == 3
+    lost = Stub([httpx.ReadError("reset")])
+    result = loaded(path, lost, how=How("post"), journal=tmp_path / "l")
+    assert "may have been taken or not" in str(result.refused[0])
+
+
+def test_two_loaders_at_once_with_one_journal_or_two(bundles: Path, tmp_path: Path) -> None:
+    for number, journals in enumerate((("a", "a"), ("b", "c"))):
+        server = Stub(lost=0.1)
+        options = {"transport": httpx.MockTransport(server)}
+
+        async def both(journals: tuple[str, str] = journals, options: Any = options) -> list[LoadResult]:
+            work = (
+                aload(
+                    bundles, URL, options=options, journal=tmp_path / one, pause=no_pause, patience=Patience(tries=30)
+                )
+                for one in journals
+            )
+            return await asyncio.gather(*work)
+
+        results = asyncio.run(both())
+        assert all(result.whole for result in results), number
+        assert set(server.records().values()) == {1}
+
+
+def test_the_python_interface_works_where_a_loop_runs(bundles: Path) -> None:
+    async def notebook() -> LoadResult:
+        return loaded(bundles, Stub())
+
+    assert asyncio.run(notebook()).loaded == 6
+
+
+def test_the_report_says_it_all(bundles: Path) -> None:
+    report = loaded(bundles, Stub([outcome(503, "x")])).outcome
+    assert orjson.loads(orjson.dumps(report)) == report
+    assert report["retries_by_cause"] == {"503": 1}
+    assert set(report["request_seconds"]) == {"p50", "p90", "p99", "max"}
+    assert report["types"]["Patient"] == 5
 
 
 @pytest.mark.parametrize(
@@ -194,23 +446,27 @@ def test_credentials_that_make_no_sense(environment: dict[str, str]) -> None:
 @pytest.mark.parametrize("url", ["ftp://x/fhir", "nonsense", "http://u:p@127.0.0.1/fhir", "http://"])
 def test_a_wrong_address_is_told_before_anything_is_sent(bundles: Path, url: str) -> None:
     with pytest.raises(UsageError) as caught:
-        load(bundles, url, transport=httpx.MockTransport(Server()))
+        load(bundles, url, options={"transport": httpx.MockTransport(Stub())})
     assert "u:p" not in str(caught.value)
 
 
-def test_a_journal_that_a_crash_has_cut_is_read(bundles: Path) -> None:
-    server = Server()
-    loaded(bundles, server)
-    (journal,) = bundles.glob(".load-*.journal")
-    journal.write_bytes(journal.read_bytes()[:-10])
-    assert loaded(bundles, server).earlier == 5
-    assert loaded(bundles, server).earlier == 6
+def test_what_is_no_journal_is_said(bundles: Path, tmp_path: Path) -> None:
+    (tmp_path / "j").write_text("something else entirely, and long enough to be read as a database " * 20)
+    with pytest.raises(PublishError, match="is no journal of ours"):
+        loaded(bundles, Stub(), journal=tmp_path / "j")
+    with pytest.raises(PublishError, match="cannot be written"):
+        loaded(bundles, Stub(), journal=tmp_path / "none" / "j")
 
 
 def test_the_journal_of_another_server_is_refused(bundles: Path, tmp_path: Path) -> None:
-    loaded(bundles, Server(), journal=tmp_path / "j")
+    loaded(bundles, Stub(), journal=tmp_path / "j")
     with pytest.raises(UsageError, match="is the journal of"):
-        load(bundles, "http://127.0.0.2:1/fhir", journal=tmp_path / "j", transport=httpx.MockTransport(Server()))
+        load(
+            bundles,
+            "http://127.0.0.2:1/fhir",
+            journal=tmp_path / "j",
+            options={"transport": httpx.MockTransport(Stub())},
+        )
 
 
 def test_the_command_ends_with_1_and_one_line_when_nobody_answers(bundles: Path) -> None:
@@ -223,7 +479,7 @@ def test_what_cannot_be_loaded_is_listed_and_the_rest_is(bundles: Path) -> None:
     (bundles / "broken.json").write_text('{"resourceType": "Bundle", "entry": [')
     (bundles / "single.json").write_text('{"resourceType": "Patient", "id": "a"}')
     skips = SkipLog()
-    assert loaded(bundles, Server(), skips=skips).loaded == 6
+    assert loaded(bundles, Stub(), skips=skips).loaded == 6
     assert sorted(skip.source for skip in skips.items) == ["broken.json", "single.json"]
 
 
@@ -268,4 +524,4 @@ def test_nothing_to_export_or_to_load_is_said(tmp_path: Path) -> None:
     with pytest.raises(PublishError, match="holds no FHIR resource"):
         export(tmp_path / "empty", "ndjson", tmp_path)
     with pytest.raises(PublishError, match="holds no Bundle"):
-        loaded(tmp_path / "empty", Server())
+        loaded(tmp_path / "empty", Stub())

@@ -1,172 +1,204 @@
-"""Load Bundles into a FHIR server: shared resources first, each Bundle once, everything noted in a journal."""
+"""Load Bundles into a FHIR server: shared resources first, each resource once, everything noted in a journal."""
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
 import httpx
-import orjson
 
-from fhirsynth.errors import PublishError, UsageError
+from fhirsynth.errors import PublishError
+from fhirsynth.publish.capability import Capability, preflight
+from fhirsynth.publish.dead import DeadLetters
+from fhirsynth.publish.engine import Sender
+from fhirsynth.publish.gate import MOST, Gate
 from fhirsynth.publish.journal import Journal
-from fhirsynth.publish.retry import Patience, send
-from fhirsynth.publish.shape import Shaper, is_shared
+from fhirsynth.publish.parcel import How, Sending
+from fhirsynth.publish.reconcile import reconcile
+from fhirsynth.publish.result import LoadResult, Refusal
+from fhirsynth.publish.retry import Patience, Pause
+from fhirsynth.publish.shape import SHARED, Shaper, is_shared
+from fhirsynth.publish.wire import base_of, connect, in_step, one_error
 from synthea_bridge.bundles import Document, Reader
 from synthea_bridge.progress import Progress, silent
 from synthea_bridge.skips import Skip, SkipLog
 
-FHIR: Final = "application/fhir+json"
-UNAUTHORIZED: Final = frozenset({401, 403})
+__all__ = ["How", "LoadResult", "Refusal", "aload", "load"]
+
+ROUNDS: Final = 3
+"""Times that documents are gone through: what the server turns out not to have is sent again."""
 
 
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """A Bundle, or an entry of a batch, that the server did not take, with the server's own words."""
-
-    source: str
-    status: int
-    words: str
-
-    def __str__(self) -> str:
-        return f"{self.source}: refused with {self.status}: {self.words}"
-
-
-@dataclass(slots=True)
-class LoadResult:
-    """What the server took: Bundles, and entries by status (201 created, 200 was there already)."""
-
-    url: str
-    loaded: int = 0
-    earlier: int = 0
-    created: int = 0
-    matched: int = 0
-    retries: int = 0
-    refused: list[Refusal] = field(default_factory=list)
-    skips: SkipLog = field(default_factory=SkipLog)
-
-    @property
-    def outcome(self) -> dict[str, Any]:
-        """Counts, as JSON values."""
-        return {
-            "url": self.url,
-            "loaded": self.loaded,
-            "loaded_earlier": self.earlier,
-            "created": self.created,
-            "already_there": self.matched,
-            "retries": self.retries,
-            "refused": [{"source": r.source, "status": r.status, "words": r.words} for r in self.refused],
-            "skipped": self.skips.counts(),
-        }
-
-
-def load(
+async def aload(
     src: Path,
     url: str,
     *,
+    how: How | None = None,
     auth: httpx.Auth | None = None,
+    options: Mapping[str, Any] | None = None,
     journal: Path | None = None,
+    dead_letters: Path | None = None,
     timeout: float = 120.0,
+    limit: float | None = None,
+    concurrency: int = MOST,
     patience: Patience | None = None,
     skips: SkipLog | None = None,
     progress: Progress = silent,
-    transport: httpx.BaseTransport | None = None,
-    pause: Callable[[float], None] = time.sleep,
+    pause: Pause = asyncio.sleep,
 ) -> LoadResult:
-    """POST the Bundles under ``src`` as transactions to the FHIR base ``url``.
+    """Send the Bundles under ``src`` to the FHIR base ``url``, so that each resource is there once.
 
-    Every entry is a conditional create or an update with the client's id, so that nothing is there twice after a
-    second call, and a request whose answer was lost can be sent again.
+    A second call sends what the first did not bring to its end, and nothing twice; see :class:`How`. At the end the
+    server is asked how many resources of each run and type it has; what the journal has as taken and the server does
+    not have is sent again.
 
     Parameters
     ----------
+    auth, options
+        Of :class:`httpx.AsyncClient`: who asks, and certificates, proxy, transport.
     journal
-        File that notes each Bundle that the server took; these are not sent again to the same server. By default a
-        hidden file in ``src``.
+        SQLite file that notes what the server took; by default a hidden file in ``src``.
+    dead_letters
+        File for what is refused, a Bundle a line, with the OperationOutcome; it can be loaded. By default a hidden file
+        in ``src``. There is none when nothing is refused.
+    timeout, limit
+        Seconds that one answer, and everything, may take.
+    concurrency
+        Requests at a time, at most.
     patience
         How often and how long to wait for a server that is busy.
-    transport, pause
-        Seams for tests of faults.
+    pause
+        Waits; a seam for tests.
 
     Raises
     ------
     UsageError
         When ``url`` is no HTTP address, or ``src`` is not there.
     PublishError
-        When the server cannot be reached, or refuses the credentials (what it took is in the journal), or when there is
-        nothing to load.
+        When the server cannot be reached, or refuses the credentials, or the time is up (what it took is in the
+        journal), or when there is nothing to load.
     """
-    base = _base(url)
+    base, how = base_of(url), how or How()
+    began = time.monotonic()
     result = LoadResult(base, skips=skips if skips is not None else SkipLog())
-    headers = {"Content-Type": FHIR, "Accept": FHIR, "Prefer": "return=minimal"}
-    client = httpx.Client(auth=auth, timeout=timeout, headers=headers, transport=transport)
-    with client, Journal.open(journal or _journal(src, base), base) as notes:
-        poster = _Poster(client, base, notes, patience or Patience(), pause, result)
-        for document in _in_order(src, result.skips, progress):
-            poster.post(document)
-    if not result.loaded + result.earlier + len(result.refused):
+    dead = DeadLetters(dead_letters or _beside(src, base, "dead.ndjson"))
+    place = journal or _beside(src, base, "journal")
+    whole = False
+    async with connect(
+        base,
+        auth=auth,
+        options=options,
+        timeout=timeout,
+        patience=patience,
+        gate=Gate(concurrency),
+        pause=pause,
+        until=began + limit if limit is not None else None,
+    ) as wire:
+        shaper, shared = _learn(src)
+        result.traffic = wire.traffic
+        capability = await preflight(wire)
+        how = _adapted(how, capability, result)
+        with Journal.open(place, base, careful=how.mode == "post") as notes, one_error():
+            try:
+                sender = Sender(wire, notes, how, capability, shaper, dead, result)
+                await _Load(src, shared, sender, progress, began).run()
+                whole = True
+            finally:
+                result.dead_letters = dead.close(whole=whole)
+                result.seconds = time.monotonic() - began
+                result.concurrency = wire.gate.reached
+    if not result.loaded + result.earlier + result.refusals + result.left_out.total():
         raise PublishError(f"{src}: holds no Bundle to load; give a Bundle, or a folder or archive of them")
     return result
 
 
+def load(src: Path, url: str, **options: Any) -> LoadResult:
+    """As :func:`aload`, with the same parameters, for code that waits."""
+    return in_step(lambda: aload(src, url, **options))
+
+
 @dataclass(slots=True)
-class _Poster:
-    client: httpx.Client
-    base: str
-    notes: Journal
-    patience: Patience
-    pause: Callable[[float], None]
-    result: LoadResult
-    shaper: Shaper = field(default_factory=Shaper)
+class _Load:
+    src: Path
+    shared: list[Document]
+    sender: Sender
+    progress: Progress
+    began: float
 
-    def post(self, document: Document) -> None:
-        body = orjson.dumps(self.shaper.bundle(document, "transaction"))
-        digest = hashlib.sha256(body).hexdigest()
-        if self.notes.has(digest):
-            self.result.earlier += 1
-            return
-        answer, retries = send(self.client, self.base, body, self.patience, self.pause)
-        self.result.retries += retries
-        if answer.status_code in UNAUTHORIZED:
-            raise PublishError(
-                f"{self.base}: refuses the credentials ({answer.status_code}: {words(answer)}); set FHIRSYNTH_TOKEN, "
-                "or FHIRSYNTH_USER and FHIRSYNTH_PASSWORD"
+    async def run(self) -> None:
+        """Go through the documents until the server has them."""
+        for number in range(ROUNDS):
+            if number:
+                self.sender.result.earlier = 0
+            await self._round(number)
+            if await self._settled(last=number + 1 == ROUNDS):
+                return
+
+    async def _round(self, number: int) -> None:
+        result, wire = self.sender.result, self.sender.wire
+        skips, progress = (SkipLog(), silent) if number else (result.skips, self._told)
+        for document in self.shared:
+            await self.sender.send(document, shared=True)
+        async with asyncio.TaskGroup() as tasks:
+            for document in _patients(Reader(skips, progress).documents(self.src), skips):
+                await wire.gate.enter()
+                tasks.create_task(self._one(document))
+
+    async def _one(self, document: Document) -> None:
+        try:
+            await self.sender.send(document)
+        finally:
+            self.sender.wire.gate.leave()
+
+    async def _settled(self, *, last: bool) -> bool:
+        """Reconcile; whether there is nothing more to send."""
+        result, journal = self.sender.result, self.sender.journal
+        found = await reconcile(self.sender.wire, journal)
+        result.counted, result.uncounted = found.counted, found.uncounted
+        result.differences = found.differences
+        if last or not found.missing:
+            return True
+        journal.doubt(found.missing)
+        result.repaired += len(found.missing)
+        return False
+
+    def _told(self, done: int, total: int | None = None, note: str = "") -> None:
+        result = self.sender.result
+        seconds = max(time.monotonic() - self.began, 1e-9)
+        told = f"{(result.created + result.matched) / seconds:,.0f} resources/s"
+        if result.refusals:
+            told += f", {result.refusals:,} refused"
+        if result.retries:
+            told += f", {result.retries:,} retries"
+        self.progress(done, total, told)
+
+
+def _learn(src: Path) -> tuple[Shaper, list[Document]]:
+    """The documents of what patients share, in the order in which they go, and where references to them lead."""
+    shaper, shared = Shaper(), []
+    for document in Reader(SkipLog()).documents(src):
+        if is_shared(document) and document.places:
+            shared.append(document)
+            shaper.learn([document])
+    return shaper, sorted(shared, key=_rank)
+
+
+def _patients(documents: Iterator[Document], skips: SkipLog) -> Iterator[Document]:
+    """Bundles beside those of shared resources."""
+    for document in documents:
+        if not document.places:
+            skips.add(
+                Skip(
+                    document.source, document.place(0), "is a single resource and no Bundle", "make Bundles of it first"
+                )
             )
-        if not answer.is_success:
-            self.result.refused.append(Refusal(document.source, answer.status_code, words(answer)))
-            return
-        self._count(document.source, answer)
-        self.result.loaded += 1
-        self.notes.add(digest, document.source, answer.status_code)
-
-    def _count(self, source: str, answer: httpx.Response) -> None:
-        entries = _json(answer).get("entry")
-        statuses = Counter(
-            str(entry.get("response", {}).get("status", ""))[:3]
-            for entry in (entries if isinstance(entries, list) else [])
-            if isinstance(entry, dict)
-        )
-        self.result.created += statuses["201"]
-        self.result.matched += statuses["200"]
-
-
-def _in_order(src: Path, skips: SkipLog, progress: Progress) -> Iterator[Document]:
-    """Bundles of shared resources first, organisations and locations before who works there."""
-    shared = [document for document in Reader(SkipLog()).documents(src) if is_shared(document)]
-    yield from sorted(shared, key=_rank)
-    for document in Reader(skips, progress).documents(src):
-        if is_shared(document):
-            continue
-        if document.places:
+        elif not is_shared(document):
             yield document
-        else:
-            advice = "make Bundles of it first"
-            skips.add(Skip(document.source, document.place(0), "is a single resource and no Bundle", advice))
 
 
 def _rank(document: Document) -> tuple[bool, str]:
@@ -174,47 +206,32 @@ def _rank(document: Document) -> tuple[bool, str]:
     return not kinds <= {"Organization", "Location"}, document.source
 
 
-def _base(url: str) -> str:
-    try:
-        parsed = httpx.URL(url)
-    except (httpx.InvalidURL, UnicodeError) as error:
-        raise UsageError(
-            f"{url}: is no address ({error}); give the FHIR base, as http://127.0.0.1:8080/fhir"
-        ) from error
-    if parsed.userinfo:
-        raise UsageError("the address holds a password; set FHIRSYNTH_USER and FHIRSYNTH_PASSWORD instead")
-    if parsed.scheme not in ("http", "https") or not parsed.host:
-        raise UsageError(f"{url}: is no HTTP address; give the FHIR base, as http://127.0.0.1:8080/fhir")
-    return str(parsed).rstrip("/")
+def _adapted(how: How, capability: Capability, result: LoadResult) -> How:
+    """How the server can take it; what is done otherwise than asked is told."""
+    if not capability.known:
+        result.adapted.append("the server says nothing of what it takes; everything is tried")
+        return how
+    if how.sending == "transaction" and not capability.transactions:
+        instead: Sending = "batch" if capability.batches else "single"
+        words = "in batches" if instead == "batch" else "one by one"
+        result.adapted.append(f"the server takes no transactions; entries go {words}, in the order of their references")
+        how = replace(how, sending=instead, style="urn:uuid")
+    elif how.sending == "batch" and not capability.batches:
+        result.adapted.append("the server does not say that it takes batches; they are tried")
+    kinds = capability.types.keys() & (SHARED | {"Patient", "Encounter", "Condition", "Observation"})
+    if how.mode == "create" and not all(map(capability.conditional, kinds)):
+        if all(map(capability.own_ids, kinds)):
+            result.adapted.append("the server takes no conditional creates; entries go with our ids (update)")
+            return replace(how, mode="update")
+        result.adapted.append("the server takes no conditional creates; each entry is looked for before it is created")
+        return replace(how, asking=True)
+    return how
 
 
-def _journal(src: Path, base: str) -> Path:
+def _beside(src: Path, base: str, ending: str) -> Path:
+    """A hidden file beside what is loaded, one for each server."""
+    if ending.startswith("dead") and src.name.endswith(ending):
+        return src
     folder = src if src.is_dir() else src.parent
-    return folder / f".load-{hashlib.sha256(base.encode()).hexdigest()[:12]}.journal"
-
-
-def words(answer: httpx.Response) -> str:
-    """What an OperationOutcome says, else the first line of the answer."""
-    issues = _json(answer).get("issue")
-    found = [
-        " ".join(part for part in (text, f"at {', '.join(places)}" if places else "") if part)
-        for issue in (issues if isinstance(issues, list) else [])
-        if isinstance(issue, dict)
-        for text, places in [
-            (
-                issue.get("diagnostics") or (issue.get("details") or {}).get("text") or issue.get("code"),
-                issue.get("expression") or issue.get("location") or [],
-            )
-        ]
-        if text
-    ]
-    text = "; ".join(found) or next(iter(answer.text.strip().splitlines()), "") or answer.reason_phrase
-    return " ".join(text.split())[:500]
-
-
-def _json(answer: httpx.Response) -> dict[str, Any]:
-    try:
-        value = orjson.loads(answer.content)
-    except orjson.JSONDecodeError:
-        return {}
-    return value if isinstance(value, dict) else {}
+    name = "" if src.is_dir() or not ending.startswith("dead") else f"-{src.name}"
+    return folder / f".load-{hashlib.sha256(base.encode()).hexdigest()[:12]}{name}.{ending}"

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from hashlib import sha256
 from typing import Any, Final, Literal
+from uuid import NAMESPACE_OID, uuid5
+
+import orjson
 
 from fhirsynth.assemble.identity import RECORD
 from synthea_bridge.bundles import Document
 from synthea_bridge.references import Entry, id_of
 
 Format = Literal["transaction", "batch", "collection", "ndjson"]
+Style = Literal["urn:uuid", "literal", "conditional"]
+STYLES: Final[tuple[Style, ...]] = ("urn:uuid", "literal", "conditional")
+"""How resources of a Bundle refer to each other."""
 FORMATS: Final[tuple[Format, ...]] = ("transaction", "batch", "collection", "ndjson")
 SHARED: Final = frozenset({"Organization", "Location", "Practitioner", "PractitionerRole", "HealthcareService"})
 """Types that patients share: other Bundles refer to them by identifier, and they are loaded first."""
@@ -39,7 +46,7 @@ class Shaper:
         for document in documents:
             for url, resource in document.entries:
                 if resource["resourceType"] in SHARED:
-                    self.shared |= dict.fromkeys(_conditional(resource), (url, resource))
+                    self.shared |= dict.fromkeys(conditional(resource), (url, resource))
 
     def bundle(self, document: Document, form: Format) -> Resource:
         """One Bundle of the given form, with the resources of the document.
@@ -52,28 +59,28 @@ class Shaper:
         entries = list(document.entries)
         if form == "collection":
             entries += self._referred(document)
-        targets = _targets(entries)
-        urls = {target: _full_url(*target) for target in targets.values()}
+        targets = targets_of(entries)
+        urls = {target: full_url(*target) for target in targets.values()}
         made = []
         for url, resource in entries:
-            target = _target(url, resource)
-            body = self._rewritten(resource, targets, urls if form != "batch" else {}, keep=form == "transaction")
+            target = target_of(url, resource)
+            body = self.rewritten(resource, targets, urls if form != "batch" else {}, keep=form == "transaction")
             made.append(_entry(target, {**body, "id": target[1]}, form))
         return {"resourceType": "Bundle", "type": form, "entry": made}
 
     def lines(self, document: Document) -> Iterator[tuple[str, Resource]]:
         """Each resource with its type, references as ``Type/id``."""
-        targets = _targets(document.entries)
+        targets = targets_of(document.entries)
         for url, resource in document.entries:
-            kind, name = _target(url, resource)
-            yield kind, {**self._rewritten(resource, targets, {}, keep=False), "id": name}
+            kind, name = target_of(url, resource)
+            yield kind, {**self.rewritten(resource, targets, {}, keep=False), "id": name}
 
     def _referred(self, document: Document) -> list[Entry]:
         """Shared resources that the document refers to, and those that they refer to."""
         found: dict[str, Entry] = {}
         waiting = [resource for _, resource in document.entries]
         while waiting:
-            for text in _references(waiting.pop()):
+            for text in references_of(waiting.pop()):
                 entry = self.shared.get(text)
                 if entry is not None and str(entry[1].get("id")) not in found:
                     found[str(entry[1].get("id"))] = entry
@@ -81,7 +88,7 @@ class Shaper:
         here = {resource.get("id") for _, resource in document.entries}
         return [entry for name, entry in found.items() if name not in here]
 
-    def _rewritten(
+    def rewritten(
         self, resource: Resource, targets: Mapping[str, Target], urls: Mapping[Target, str], *, keep: bool
     ) -> Resource:
         """``resource`` with its references rewritten; ``keep`` leaves conditional ones as they are."""
@@ -99,7 +106,7 @@ class Shaper:
                 return text
             target = targets.get(text)
             if target is None and text in self.shared:
-                target = _target(*self.shared[text])
+                target = target_of(*self.shared[text])
             if target is None:
                 self.unresolved += text.startswith("urn:") or "?" in text
                 return text
@@ -109,7 +116,7 @@ class Shaper:
         return body
 
 
-def _conditional(resource: Resource) -> list[str]:
+def conditional(resource: Resource) -> list[str]:
     """The conditional references by which a resource can be found."""
     identifiers = resource.get("identifier")
     return [
@@ -119,35 +126,42 @@ def _conditional(resource: Resource) -> list[str]:
     ]
 
 
-def _references(value: Any) -> Iterator[str]:
+def references_of(value: Any) -> Iterator[str]:
+    """Every reference in a resource, or a part of it."""
     if isinstance(value, dict):
         for key, one in value.items():
             if key == "reference" and isinstance(one, str):
                 yield one
             else:
-                yield from _references(one)
+                yield from references_of(one)
     elif isinstance(value, list):
         for one in value:
-            yield from _references(one)
+            yield from references_of(one)
 
 
-def _target(url: str | None, resource: Resource) -> Target:
-    return resource["resourceType"], id_of(url, resource) or ""
+def target_of(url: str | None, resource: Resource) -> Target:
+    """Type and id of a resource; an id of ours where it has none."""
+    return resource["resourceType"], id_of(url, resource) or _made_up(resource)
 
 
-def _targets(entries: Iterable[Entry]) -> dict[str, Target]:
+def _made_up(resource: Resource) -> str:
+    """The id of a resource that has none: it follows from what it says."""
+    return str(uuid5(NAMESPACE_OID, sha256(orjson.dumps(resource, option=orjson.OPT_SORT_KEYS)).hexdigest()))
+
+
+def targets_of(entries: Iterable[Entry]) -> dict[str, Target]:
     """Type and id by every text that refers to a resource of the document."""
     found: dict[str, Target] = {}
     for url, resource in entries:
-        target = _target(url, resource)
-        found |= dict.fromkeys(_conditional(resource), target)
+        target = target_of(url, resource)
+        found |= dict.fromkeys(conditional(resource), target)
         found["/".join(target)] = target
         if url:
             found[url] = target
     return found
 
 
-def _full_url(kind: str, name: str) -> str:
+def full_url(kind: str, name: str) -> str:
     """``urn:uuid`` for a UUID; for another id the reference itself serves."""
     bare = name.lower()
     uuid = len(bare) == 36 and bare.count("-") == 4 and all(sign in "0123456789abcdef-" for sign in bare)
@@ -155,20 +169,20 @@ def _full_url(kind: str, name: str) -> str:
 
 
 def _entry(target: Target, resource: Resource, form: Format) -> Resource:
-    entry: Resource = {"fullUrl": _full_url(*target), "resource": resource}
+    entry: Resource = {"fullUrl": full_url(*target), "resource": resource}
     if form == "batch" or not entry["fullUrl"].startswith("urn:"):
         del entry["fullUrl"]
     if form == "collection":
         return entry
-    known = _condition(resource) if form == "transaction" else None
+    known = condition_of(resource) if form == "transaction" else None
     if known is None:
         return {**entry, "request": {"method": "PUT", "url": "/".join(target)}}
     return {**entry, "request": {"method": "POST", "url": target[0], "ifNoneExist": known}}
 
 
-def _condition(resource: Resource) -> str | None:
+def condition_of(resource: Resource) -> str | None:
     """What tells a server that it has the resource: our own identifier, or that of a shared resource."""
-    texts = [text.partition("?")[2] for text in _conditional(resource)]
+    texts = [text.partition("?")[2] for text in conditional(resource)]
     ours = [text for text in texts if text.startswith(f"identifier={RECORD}|")]
     if ours or resource["resourceType"] in SHARED:
         return next(iter(ours or texts), None)
