@@ -23,6 +23,7 @@ from synthea_bridge.versions import declared_version, other_version
 
 OURS: Final = frozenset(
     {
+        "import.json",
         "manifest.json",
         "skipped.ndjson",
         "defects.jsonl",

@@ -43,6 +43,8 @@ class Stub:
         Ids of resources that are not taken.
     checks
         Whether references have to point to something.
+    unseen
+        Requests until a conditional create sees what another has created: the server does not keep them apart.
     """
 
     faults: list[httpx.Response | httpx.TransportError] = field(default_factory=list)
@@ -61,7 +63,9 @@ class Stub:
     requests: list[httpx.Request] = field(default_factory=list)
     searches: int = 0
     ignores: frozenset[str] = frozenset()
+    unseen: int = 0
     _next: int = 1000
+    _made: dict[str, int] = field(default_factory=dict)
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
         path = request.url.path.removeprefix("/fhir").strip("/")
@@ -69,6 +73,8 @@ class Stub:
             return httpx.Response(200, json=self.statement())
         if request.method == "GET":
             self.searches += 1
+            if "/" in path:
+                return httpx.Response(200, json=self.have[path]) if path in self.have else outcome(404, "gone")
             return self.search(request, path)
         self.requests.append(request)
         if self.faults:
@@ -180,10 +186,12 @@ class Stub:
             return 200, found
         key = key or f"{path}/{self.fresh()}"
         self.have[key] = {**resource, "id": key.partition("/")[2]}
+        self._made[key] = len(self.requests)
         return 201, key
 
     def found(self, kind: str, condition: str | None) -> str | None:
         matches = self.matching(kind, parse_qs(condition)) if condition and self.conditional else []
+        matches = [key for key in matches if len(self.requests) - self._made.get(key, 0) >= self.unseen]
         if len(matches) > 1:
             raise Refused(412, "matches several")
         return matches[0] if matches else None

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import random
+import re
+import sqlite3
 import ssl
 from collections.abc import Callable
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
@@ -15,6 +18,7 @@ import httpx
 import orjson
 import pytest
 from click.testing import CliRunner
+from fhir.resources.R4B.parameters import Parameters
 
 from fhirsynth.assemble import assemble
 from fhirsynth.cli import cli
@@ -23,7 +27,7 @@ from fhirsynth.publish.credentials import from_environment
 from fhirsynth.publish.disk import export
 from fhirsynth.publish.retry import Patience
 from fhirsynth.publish.server import How, LoadResult, aload, load
-from fhirsynth.publish.shape import FORMATS
+from fhirsynth.publish.shape import FORMATS, STYLES
 from synthea_bridge.flatten import write_tables
 from synthea_bridge.skips import SkipLog
 from tests.fhir_stub import URL, Stub, outcome
@@ -275,11 +279,15 @@ def test_what_the_server_has_lost_is_sent_again(bundles: Path) -> None:
         assert (len(server.have), set(server.records().values())) == (everything, {1})
 
 
-def test_what_is_double_on_the_server_is_told(bundles: Path) -> None:
+def test_what_is_double_on_the_server_and_not_ours_is_told(bundles: Path) -> None:
     server = Stub()
     loaded(bundles, server)
     key = next(key for key in server.have if key.startswith("Condition"))
     server.have["Condition/double"] = {**server.have[key], "id": "double"}
+    unsure = loaded(bundles, server, journal=bundles.parent / "other", patience=Patience(tries=2))
+    assert {one.status for one in unsure.refused} == {412}
+    with closing(sqlite3.connect(next(bundles.glob(".load-*.journal")))) as journal, journal:
+        journal.execute("UPDATE entry SET created = 0")
     result = loaded(bundles, server)
     (difference,) = result.differences
     assert (difference.kind, difference.there - difference.sent, len(difference.doubled)) == ("Condition", 1, 1)
@@ -415,6 +423,44 @@ def test_two_loaders_at_once_with_one_journal_or_two(bundles: Path, tmp_path: Pa
         assert set(server.records().values()) == {1}
 
 
+@pytest.mark.parametrize("lost", [0.0, 0.3])
+@pytest.mark.parametrize("seed", range(3))
+def test_doubles_of_a_server_that_does_not_keep_creates_apart_are_removed(
+    bundles: Path, tmp_path: Path, lost: float, seed: int
+) -> None:
+    whole, server = Stub(), Stub(unseen=3, lost=lost, rng=random.Random(seed))
+    loaded(bundles, whole, journal=tmp_path / "whole")
+
+    async def slow(request: httpx.Request) -> httpx.Response:
+        answer = server(request)
+        await asyncio.sleep(0)
+        return answer
+
+    async def both() -> list[LoadResult]:
+        return await asyncio.gather(
+            *(
+                aload(
+                    bundles,
+                    URL,
+                    options={"transport": httpx.MockTransport(slow)},
+                    journal=tmp_path / name,
+                    pause=no_pause,
+                    patience=Patience(tries=30),
+                )
+                for name in ("a", "b")
+            )
+        )
+
+    asyncio.run(both())
+    assert sum(server.records().values()) >= sum(whole.records().values())
+    last = loaded(bundles, server, journal=tmp_path / "a", patience=Patience(tries=30))
+    assert last.whole
+    assert server.counts() == whole.counts()
+    assert set(server.records().values()) == {1}
+    texts = orjson.dumps(list(server.have.values())).decode()
+    assert all(key in server.have for key in re.findall(r'"reference":"([^"]+)"', texts))
+
+
 def test_the_python_interface_works_where_a_loop_runs(bundles: Path) -> None:
     async def notebook() -> LoadResult:
         return loaded(bundles, Stub())
@@ -517,6 +563,44 @@ def test_formats_conform(emitted: Path, tmp_path: Path) -> None:
     assert transaction["entry"] == original["entry"]
     lines = (tmp_path / "ndjson" / "Encounter.ndjson").read_bytes().splitlines()
     assert all(orjson.loads(line)["subject"]["reference"].startswith("Patient/") for line in lines)
+
+
+def test_transactions_in_other_styles(emitted: Path, tmp_path: Path) -> None:
+    whole = Stub()
+    assert loaded(emitted, whole, journal=tmp_path / "j").whole
+    for style in STYLES:
+        (tmp_path / style).mkdir()
+        export(emitted, "transaction", tmp_path / style, style=style)
+        text = (tmp_path / style / "000001.json").read_text()
+        assert ('"reference": "urn:uuid:' in text, '"reference": "Patient/' in text) == (
+            style == "urn:uuid",
+            style == "literal",
+        )
+        server = Stub()
+        for path in (tmp_path / style / "shared.json", *sorted((tmp_path / style).glob("0*.json"))):
+            body = orjson.loads(path.read_bytes())
+            if style == "conditional":
+                continue
+            answer = server.act(httpx.Request("POST", URL, content=orjson.dumps(body)), "")
+            assert answer.status_code == 200, answer.text
+        assert style == "conditional" or server.counts() == whole.counts()
+    with pytest.raises(UsageError, match="transactions only"):
+        export(emitted, "batch", tmp_path, style="conditional")
+
+
+def test_ndjson_comes_with_the_parameters_of_import(emitted: Path, tmp_path: Path) -> None:
+    export(emitted, "ndjson", tmp_path, base="https://files.example.org/bulk/")
+    parameters = orjson.loads((tmp_path / "import.json").read_bytes())
+    Parameters.model_validate(parameters)
+    inputs = [one["part"] for one in parameters["parameter"] if one["name"] == "input"]
+    named = {kind["valueCode"]: url["valueUri"] for kind, url in inputs}
+    assert named["Patient"] == "https://files.example.org/bulk/Patient.ndjson"
+    assert {f"{kind}.ndjson" for kind in named} == {path.name for path in tmp_path.glob("*.ndjson")}
+    assert list(named)[:2] == ["Organization", "Location"]
+    with pytest.raises(UsageError, match="for ndjson only"):
+        export(emitted, "batch", tmp_path, base="https://files.example.org/bulk/")
+    with pytest.raises(UsageError, match="is no address of a folder"):
+        export(emitted, "ndjson", tmp_path, base="ftp://x")
 
 
 def test_nothing_to_export_or_to_load_is_said(tmp_path: Path) -> None:

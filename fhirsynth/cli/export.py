@@ -14,24 +14,37 @@ from fhirsynth.cli._skips import printer, summarize
 
 if TYPE_CHECKING:
     from fhirsynth.defects import Profile
-    from fhirsynth.publish.shape import Format
+    from fhirsynth.publish.shape import Format, Style
 
 _FORMATS = ("transaction", "batch", "collection", "ndjson")
+_STYLES = ("urn:uuid", "literal", "conditional")
 
 
 @click.command()
 @click.argument("src", type=click.Path(path_type=Path))
 @click.option("--format", "form", type=click.Choice(_FORMATS), default="transaction", show_default=True)
+@click.option("--style", type=click.Choice(_STYLES), default="urn:uuid", show_default=True, help="Of references.")
+@click.option("--base", metavar="URL", help="Where the NDJSON will lie: adds import.json, the Parameters of $import.")
 @defects_option()
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of --defects.")
 @click.option("--strict", is_flag=True, help="Stop at the first thing that cannot be read.")
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), required=True, help="Folder to write.")
-def command(src: Path, form: Format, profile: Profile | None, seed: int, strict: bool, out: Path) -> None:
+def command(
+    src: Path,
+    form: Format,
+    style: Style,
+    base: str | None,
+    profile: Profile | None,
+    seed: int,
+    strict: bool,
+    out: Path,
+) -> None:
     """Write the Bundles of SRC as transactions, batches, collections, or NDJSON by resource type.
 
     \b
     Example:
       fhirsynth export work/bundles --format ndjson --out ndjson
+      fhirsynth export work/bundles --format ndjson --base https://files.example.org/bulk --out bulk
       fhirsynth export work/bundles --defects heavy --seed 7 --out dirty
     """
     from fhirsynth.publish.disk import export
@@ -41,7 +54,7 @@ def command(src: Path, form: Format, profile: Profile | None, seed: int, strict:
     skips = SkipLog(strict, printer())
     with atomic_folder(out) as scratch:
         with bar("export") as progress:
-            result = export(src, form, scratch, skips=skips, progress=progress)
+            result = export(src, form, scratch, style=style, base=base, skips=skips, progress=progress)
         told, planted = plant_into(scratch, profile, seed)
         skips.write(scratch / "skipped.ndjson")
         write_json(scratch / "manifest.json", {"stage": "export", **result.outcome, **told})

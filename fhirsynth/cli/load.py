@@ -150,5 +150,7 @@ def _tell(result: LoadResult) -> None:
         click.echo(f"differs: {difference}", err=True)
     if result.repaired:
         click.echo(f"{result.repaired:,} resources were taken earlier and no longer there; sent again", err=True)
+    if result.removed:
+        click.echo(f"{result.removed:,} doubles that this load had made at the same time as another removed", err=True)
     if result.uncounted:
         click.echo(f"{result.uncounted:,} resources without the tag of a run cannot be counted", err=True)

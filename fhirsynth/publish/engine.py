@@ -34,7 +34,13 @@ HELD: Final = 20_000
 
 @dataclass(slots=True)
 class Parcel:
-    """A piece of a document under way: what is still to be sent, what was taken, what was refused."""
+    """A piece of a document under way: what is still to be sent, what was taken, what was refused.
+
+    Parameters
+    ----------
+    doubtful
+        It was sent, at some time, without an answer: what is there now may be ours.
+    """
 
     packet: Packet
     open: list[Item]
@@ -207,13 +213,13 @@ class Sender:
 
     async def _deliver(self, parcel: Parcel, addresses: dict[Target, str], before: int) -> httpx.Response | None:
         """Send a piece until it is settled; the answer where it was refused as a whole."""
-        uncertain = parcel.doubtful
+        pending = parcel.doubtful  # something was sent, and it is open what became of it
 
         async def step() -> tuple[httpx.Response, bool]:
-            nonlocal uncertain
-            if self.how.asking or (uncertain and self.how.mode == "post"):
-                await self._ask(parcel, addresses, doubtful=uncertain)
-                uncertain = False
+            nonlocal pending
+            if self.how.asking or (pending and self.how.mode == "post"):
+                await self._ask(parcel, addresses, doubtful=pending)
+                pending = False
                 if not parcel.open:
                     return httpx.Response(200), False
             if self.how.mode == "post":
@@ -221,9 +227,11 @@ class Sender:
             try:
                 answer, again = await self._once(parcel, addresses)
             except httpx.TransportError as error:
-                uncertain = uncertain or not isinstance(error, UNREACHED)
+                pending = pending or not isinstance(error, UNREACHED)
+                parcel.doubtful = parcel.doubtful or pending
                 raise
-            uncertain = uncertain or answer.status_code in DOUBTFUL
+            pending = pending or answer.status_code in DOUBTFUL
+            parcel.doubtful = parcel.doubtful or pending
             return answer, again
 
         try:
@@ -353,8 +361,11 @@ class Sender:
 
 
 def _notes(items: Sequence[Item], parcel: Parcel) -> list[Taken]:
+    """What the journal says of items: what was there after a request was lost counts as made by us."""
+    taken = [(item, *parcel.taken.get(item.place, NEVER)) for item in items]
     return [
-        Taken(item.place, item.run, *item.target, item.record, *parcel.taken.get(item.place, NEVER)) for item in items
+        Taken(item.place, item.run, *item.target, item.record, created or parcel.doubtful, address)
+        for item, created, address in taken
     ]
 
 

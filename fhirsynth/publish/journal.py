@@ -139,6 +139,18 @@ class Journal:
         for document, place, of, kind_, name, record, created, address in rows:
             yield document, Taken(place, of, kind_, name, record, bool(created), address)
 
+    def addresses(self, document: int) -> list[str]:
+        """Where the entries of a document are on the server, as far as it has told."""
+        rows = self.base.execute(
+            "SELECT coalesce(address, kind || '/' || name) FROM entry WHERE document = ? AND taken", (document,)
+        )
+        return [address for (address,) in rows]
+
+    def move(self, entries: Sequence[tuple[int, int, str]]) -> None:
+        """Entries, each by document and place, are at another address."""
+        rows = [(address, document, place) for document, place, address in entries]
+        self.base.executemany("UPDATE entry SET address = ? WHERE document = ? AND place = ?", rows)
+
     def doubt(self, entries: Sequence[tuple[int, int]]) -> None:
         """Of entries, each by document and place, it is open whether the server has them."""
         self.base.executemany("UPDATE entry SET taken = 0 WHERE document = ? AND place = ?", entries)

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 from hashlib import sha256
 from typing import Any, Final, Literal
-from uuid import NAMESPACE_OID, uuid5
 
 import orjson
 
@@ -25,6 +24,7 @@ from fhirsynth.publish.shape import (
     references_of,
     target_of,
     targets_of,
+    urn_of,
 )
 from synthea_bridge.bundles import Document
 from synthea_bridge.tags import RUN_TAG
@@ -100,8 +100,7 @@ class Item:
     def url(self) -> str:
         """Its ``fullUrl`` in a transaction: of a UUID that follows from its id where the server will give another."""
         url = full_url(*self.target)
-        put = url.startswith("urn:") or (self.condition is None and self.mode != "post")
-        return url if put else f"urn:uuid:{uuid5(NAMESPACE_OID, url)}"
+        return url if self.condition is None and self.mode != "post" else urn_of(*self.target)
 
     @property
     def kind(self) -> str:

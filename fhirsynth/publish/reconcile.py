@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
+from fhirsynth.publish.doubles import Double
 from fhirsynth.publish.journal import Journal, Taken
 from fhirsynth.publish.lookup import count, record_of, tagged
 from fhirsynth.publish.result import Difference
@@ -29,14 +30,14 @@ class Reckoning:
     missing
         Document and place of entries that the server does not have.
     doubled
-        Addresses of resources that are there more than once, by run and record, with the time of their last change.
+        Entries whose record is there more than once.
     """
 
     counted: int = 0
     uncounted: int = 0
     differences: list[Difference] = field(default_factory=list)
     missing: list[tuple[int, int]] = field(default_factory=list)
-    doubled: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
+    doubled: list[Double] = field(default_factory=list)
 
 
 async def reconcile(wire: Wire, journal: Journal) -> Reckoning:
@@ -84,15 +85,19 @@ async def _differs(
             if record is not None:
                 changed = str((resource.get("meta") or {}).get("lastUpdated") or "")
                 records.setdefault(record, []).append((changed, address))
-    missing = [
-        (document, entry) for document, entry in journal.taken(run, kind) if not _there(entry, records, addresses)
-    ]
+    missing, doubled = [], []
+    for document, entry in journal.taken(run, kind):
+        copies = records.get(entry.record or "", [])
+        if len(copies) > 1:
+            doubled.append(Double(document, entry, tuple(address for _, address in sorted(copies))))
+        elif not _there(entry, records, addresses):
+            missing.append((document, entry))
     found.missing += [(document, entry.place) for document, entry in missing]
-    doubled = {record: places for record, places in records.items() if len(places) > 1}
-    found.doubled |= doubled
+    found.doubled += doubled
     if not missing and not doubled:
         return None
-    return Difference(run, kind, sent, there, _some(entry.name for _, entry in missing), _some(sorted(doubled)))
+    names = (_some(entry.name for _, entry in missing), _some(one.entry.name for one in doubled))
+    return Difference(run, kind, sent, there, *names)
 
 
 def _there(entry: Taken, records: dict[str, list[tuple[str, str]]], addresses: set[str]) -> bool:

@@ -15,11 +15,12 @@ import httpx
 from fhirsynth.errors import PublishError
 from fhirsynth.publish.capability import Capability, preflight
 from fhirsynth.publish.dead import DeadLetters
+from fhirsynth.publish.doubles import remove
 from fhirsynth.publish.engine import Sender
 from fhirsynth.publish.gate import MOST, Gate
 from fhirsynth.publish.journal import Journal
 from fhirsynth.publish.parcel import How, Sending
-from fhirsynth.publish.reconcile import reconcile
+from fhirsynth.publish.reconcile import Reckoning, reconcile
 from fhirsynth.publish.result import LoadResult, Refusal
 from fhirsynth.publish.retry import Patience, Pause
 from fhirsynth.publish.shape import SHARED, Shaper, is_shared
@@ -142,8 +143,11 @@ class _Load:
     async def _round(self, number: int) -> None:
         result, wire = self.sender.result, self.sender.wire
         skips, progress = (SkipLog(), silent) if number else (result.skips, self._told)
+        created = result.created
         for document in self.shared:
             await self.sender.send(document, shared=True)
+        if result.created > created:
+            await self._reckon()  # before others refer to what may be there twice
         async with asyncio.TaskGroup() as tasks:
             for document in _patients(Reader(skips, progress).documents(self.src), skips):
                 await wire.gate.enter()
@@ -158,7 +162,7 @@ class _Load:
     async def _settled(self, *, last: bool) -> bool:
         """Reconcile; whether there is nothing more to send."""
         result, journal = self.sender.result, self.sender.journal
-        found = await reconcile(self.sender.wire, journal)
+        found = await self._reckon()
         result.counted, result.uncounted = found.counted, found.uncounted
         result.differences = found.differences
         if last or not found.missing:
@@ -166,6 +170,16 @@ class _Load:
         journal.doubt(found.missing)
         result.repaired += len(found.missing)
         return False
+
+    async def _reckon(self) -> Reckoning:
+        """Reconcile, and remove what a race has made twice."""
+        wire, journal = self.sender.wire, self.sender.journal
+        found = await reconcile(wire, journal)
+        ours = [double for double in found.doubled if double.ours]
+        if ours:
+            self.sender.result.removed += await remove(wire, journal, ours)
+            found = await reconcile(wire, journal)
+        return found
 
     def _told(self, done: int, total: int | None = None, note: str = "") -> None:
         result = self.sender.result

@@ -48,24 +48,26 @@ class Shaper:
                 if resource["resourceType"] in SHARED:
                     self.shared |= dict.fromkeys(conditional(resource), (url, resource))
 
-    def bundle(self, document: Document, form: Format) -> Resource:
+    def bundle(self, document: Document, form: Format, style: Style = "urn:uuid") -> Resource:
         """One Bundle of the given form, with the resources of the document.
 
         ``transaction``: conditional creates where there is an identifier to go by, else ``PUT Type/id``; references
-        inside are ``urn:uuid`` where ids are UUIDs. ``batch``: ``PUT Type/id`` with literal references, since its
-        entries may not refer to each other. ``collection``: no requests, and the shared resources that are referred to
-        come along.
+        inside are ``urn:uuid`` where ids are UUIDs, or as ``style`` has it: ``literal`` goes with ``PUT`` throughout,
+        ``conditional`` refers by identifier to what has one. ``batch``: ``PUT Type/id`` with literal references, since
+        its entries may not refer to each other. ``collection``: no requests, and the shared resources that are referred
+        to come along.
         """
         entries = list(document.entries)
         if form == "collection":
             entries += self._referred(document)
         targets = targets_of(entries)
-        urls = {target: full_url(*target) for target in targets.values()}
+        literal = form == "batch" or style == "literal"
+        urls = {} if literal else {target_of(*entry): _url(*entry, form, style) for entry in entries}
         made = []
         for url, resource in entries:
             target = target_of(url, resource)
-            body = self.rewritten(resource, targets, urls if form != "batch" else {}, keep=form == "transaction")
-            made.append(_entry(target, {**body, "id": target[1]}, form))
+            body = self.rewritten(resource, targets, urls, keep=form == "transaction" and not literal)
+            made.append(_entry(target, {**body, "id": target[1]}, form, literal=literal))
         return {"resourceType": "Bundle", "type": form, "entry": made}
 
     def lines(self, document: Document) -> Iterator[tuple[str, Resource]]:
@@ -168,13 +170,27 @@ def full_url(kind: str, name: str) -> str:
     return f"urn:uuid:{bare}" if uuid else f"{kind}/{name}"
 
 
-def _entry(target: Target, resource: Resource, form: Format) -> Resource:
-    entry: Resource = {"fullUrl": full_url(*target), "resource": resource}
-    if form == "batch" or not entry["fullUrl"].startswith("urn:"):
+def urn_of(kind: str, name: str) -> str:
+    """A ``urn:uuid`` for any id: where a server gives another one, only that can be referred to."""
+    url = full_url(kind, name)
+    return url if url.startswith("urn:") else f"urn:uuid:{uuid5(NAMESPACE_OID, url)}"
+
+
+def _url(url: str | None, resource: Resource, form: Format, style: Style) -> str:
+    """How others in the Bundle refer to an entry."""
+    target = target_of(url, resource)
+    created = form == "transaction" and condition_of(resource) is not None
+    texts = conditional(resource) if style == "conditional" else []
+    return next(iter(texts), urn_of(*target) if created else full_url(*target))
+
+
+def _entry(target: Target, resource: Resource, form: Format, *, literal: bool) -> Resource:
+    known = None if literal or form == "collection" else condition_of(resource)
+    entry: Resource = {"fullUrl": urn_of(*target) if known else full_url(*target), "resource": resource}
+    if literal or not entry["fullUrl"].startswith("urn:"):
         del entry["fullUrl"]
     if form == "collection":
         return entry
-    known = condition_of(resource) if form == "transaction" else None
     if known is None:
         return {**entry, "request": {"method": "PUT", "url": "/".join(target)}}
     return {**entry, "request": {"method": "POST", "url": target[0], "ifNoneExist": known}}
