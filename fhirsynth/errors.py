@@ -11,6 +11,7 @@
     │   └── Shortfall           fewer rows than asked for; carries what was made
     ├── AssembleError           a row cannot become a valid patient
     ├── PublishError            a server or a disk refused
+    │   └── AccessError         no token, or a certificate that is not trusted: no other try will change it
     └── EvaluateError           the comparison cannot be made
 """
 
@@ -75,6 +76,10 @@ class AssembleError(FhirsynthError):
 
 class PublishError(FhirsynthError):
     """A server or a disk refused."""
+
+
+class AccessError(PublishError):
+    """A token could not be had, or the other side's certificate cannot be trusted; another try changes nothing."""
 
 
 class EvaluateError(FhirsynthError):

@@ -13,6 +13,8 @@ import pytest
 ROOT = Path(__file__).parent.parent
 ALLOWED = {
     "httpx": ("fhirsynth/publish/",),
+    "jwt": ("fhirsynth/publish/access/",),
+    "cryptography": ("fhirsynth/publish/access/",),
     "torch": ("fhirsynth/augment/",),
     "sdv": ("fhirsynth/augment/",),
     "ctgan": ("fhirsynth/augment/",),
@@ -63,6 +65,8 @@ def test_help_imports_nothing_heavy() -> None:
         "numpy",
         "fhir",
         "httpx",
+        "jwt",
+        "cryptography",
         "pydantic",
     )
     code = (

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from fhirsynth.cli._access import access_options
+from fhirsynth.cli._access import sign_in as plain_sign_in
 from fhirsynth.cli._progress import bar
 from fhirsynth.cli._skips import SHOWN, printer, summarize
 
 if TYPE_CHECKING:
+    from fhirsynth.publish.access import Access
     from fhirsynth.publish.parcel import How
     from fhirsynth.publish.result import LoadResult
 
@@ -36,6 +39,7 @@ _STYLES = ("urn:uuid", "literal", "conditional")
 @click.option("--journal", type=click.Path(path_type=Path, dir_okay=False), help="[default: a hidden file in SRC]")
 @click.option("--dead-letters", type=click.Path(path_type=Path, dir_okay=False), help="[default: a hidden file in SRC]")
 @click.option("--report", type=click.Path(path_type=Path, dir_okay=False), help="Write the load report (JSON).")
+@access_options()
 @click.option("--json", "as_json", is_flag=True, help="Print the load report as JSON.")
 def command(
     src: Path,
@@ -53,6 +57,7 @@ def command(
     dead_letters: Path | None,
     report: Path | None,
     as_json: bool,
+    sign_in: Callable[[str], Access],
 ) -> None:
     """Send the Bundles of SRC to the FHIR server at URL, each resource once, however often it is called or killed.
 
@@ -82,6 +87,7 @@ def command(
         tries=tries,
         report=report,
         as_json=as_json,
+        sign_in=sign_in,
     )
     if not taken:
         sys.exit(1)
@@ -96,23 +102,23 @@ def load_and_report(
     report: Path | None = None,
     as_json: bool = False,
     err: bool = False,
+    sign_in: Callable[[str], Access] = plain_sign_in,
     **options: Any,
 ) -> bool:
     """Load and print the summary (on stderr with ``err``); whether everything was taken, and is there."""
-    from fhirsynth.publish.credentials import from_environment
     from fhirsynth.publish.retry import Patience
     from fhirsynth.publish.server import load
     from synthea_bridge.files import write_json
     from synthea_bridge.skips import SkipLog
 
-    auth = from_environment(os.environ)
+    access = sign_in(url)
     skips = SkipLog(on_skip=printer())
     with bar("load") as progress:
         result = load(
             src,
             url,
             how=how,
-            auth=auth,
+            access=access,
             patience=Patience(tries=tries),
             skips=skips,
             progress=progress,

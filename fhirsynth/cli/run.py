@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import os
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from time import monotonic
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from fhirsynth.augment.registry import DEFAULT, MODELS, check_available, check_prior
+from fhirsynth.cli._access import access_options
 from fhirsynth.cli._progress import bar
 from fhirsynth.cli._years import years_option
+
+if TYPE_CHECKING:
+    from fhirsynth.publish.access import Access
 
 
 @click.command("run")
@@ -30,6 +36,7 @@ from fhirsynth.cli._years import years_option
 @click.option("--uplift", is_flag=True, help="Measure whether adding the synthetic cases to the real ones helps.")
 @years_option()
 @click.option("--server", metavar="URL", help="POST the Bundles to this FHIR server at the end.")
+@access_options()
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), required=True, help="Work folder.")
 def command(
     condition: str,
@@ -48,6 +55,7 @@ def command(
     years: float | None,
     server: str | None,
     out: Path,
+    sign_in: Callable[[str], Access],
 ) -> None:
     """Everything: Synthea → tables → synthetic rows → Bundles → report, in one work folder.
 
@@ -102,7 +110,8 @@ def command(
     if server is not None:
         from fhirsynth.cli.load import load_and_report
 
-        load_and_report(out / "bundles", server)
+        if not load_and_report(out / "bundles", server, sign_in=sign_in):
+            sys.exit(1)
 
 
 def _headline(stage: str, outcome: dict[str, Any]) -> str:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import click
 
+from fhirsynth.cli._access import access_options
 from fhirsynth.cli._progress import bar
 from fhirsynth.cli._skips import SHOWN
 
 if TYPE_CHECKING:
+    from fhirsynth.publish.access import Access
     from fhirsynth.publish.unload import UnloadResult
 
 
@@ -23,8 +25,18 @@ if TYPE_CHECKING:
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option("--timeout", type=click.FloatRange(min=0.1), default=120.0, show_default=True, help="Seconds a request.")
 @click.option("--tries", type=click.IntRange(1), default=8, show_default=True, help="Requests for one piece, at most.")
+@access_options()
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
-def command(run: str, url: str, dry_run: bool, yes: bool, timeout: float, tries: int, as_json: bool) -> None:
+def command(
+    run: str,
+    url: str,
+    dry_run: bool,
+    yes: bool,
+    timeout: float,
+    tries: int,
+    as_json: bool,
+    sign_in: Callable[[str], Access],
+) -> None:
     """Delete what the run RUN has put on the FHIR server at URL: what carries its tag, and nothing else.
 
     RUN is the run_id in manifest.json. Counts first, and asks; ends with 1 when something of the run is left.
@@ -35,14 +47,13 @@ def command(run: str, url: str, dry_run: bool, yes: bool, timeout: float, tries:
       fhirsynth unload 4675893395df http://127.0.0.1:8080/fhir --yes
     """
     from fhirsynth.errors import UsageError
-    from fhirsynth.publish.credentials import from_environment
     from fhirsynth.publish.retry import Patience
     from fhirsynth.publish.unload import unload
 
     if not (dry_run or yes or sys.stdin.isatty()):
         raise UsageError("unload deletes, and there is nobody to ask; add --yes, or --dry-run to count only")
-    auth = from_environment(os.environ)
-    found = unload(run, url, dry=True, auth=auth, timeout=timeout, patience=Patience(tries=tries))
+    access = sign_in(url)
+    found = unload(run, url, dry=True, access=access, timeout=timeout, patience=Patience(tries=tries))
     if not as_json or not (dry_run or yes):
         _count(found)
     if dry_run or not found.found:
@@ -52,7 +63,7 @@ def command(run: str, url: str, dry_run: bool, yes: bool, timeout: float, tries:
     if not yes:
         click.confirm(f"Delete them from {found.url}?", abort=True, err=True)
     with bar("unload") as progress:
-        done = unload(run, url, auth=auth, timeout=timeout, patience=Patience(tries=tries), progress=progress)
+        done = unload(run, url, access=access, timeout=timeout, patience=Patience(tries=tries), progress=progress)
     for address, why in list(done.kept.items())[:SHOWN]:
         click.echo(f"kept: {address}: {why}", err=True)
     if as_json:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from fhirsynth.errors import PublishError
-from fhirsynth.publish.answers import body_of, clean, words
+from fhirsynth.publish.answers import body_of, clean
 from fhirsynth.publish.wire import Wire
 
 VERSIONS: Final = ("4.0", "4.1")
@@ -76,14 +76,13 @@ async def preflight(wire: Wire) -> Capability:
     answer = await wire.get("metadata")
     said = body_of(answer)
     if answer.is_redirect:
-        raise PublishError(
-            f"{wire.base}: sends elsewhere, to {clean(answer.headers.get('Location', ''))}; give the address there"
-        )
+        there = wire.access.clean(answer.headers.get("Location", ""))
+        raise PublishError(f"{wire.base}: sends elsewhere, to {there}; {wire.access.advice(answer.status_code)}")
     if not answer.is_success or said.get("resourceType") != "CapabilityStatement":
         if answer.status_code in (404, 410) or answer.is_success:
             raise PublishError(
-                f"{wire.base}: is no FHIR base ({answer.status_code}: {words(answer)}); give the address below which "
-                "there is /metadata"
+                f"{wire.base}: is no FHIR base ({answer.status_code}: {wire.words(answer)}); give the address below "
+                "which there is /metadata"
             )
         return Capability()
     version = str(said.get("fhirVersion") or "")

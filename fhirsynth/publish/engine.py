@@ -10,7 +10,8 @@ from typing import Any, Final, TypeGuard
 import httpx
 import orjson
 
-from fhirsynth.publish.answers import body_of, clean, outcome_words, words
+from fhirsynth.publish.access import FAILURES
+from fhirsynth.publish.answers import body_of, clean, outcome_words
 from fhirsynth.publish.capability import Capability
 from fhirsynth.publish.dead import DeadLetters, outcome
 from fhirsynth.publish.journal import Journal, Taken
@@ -53,15 +54,13 @@ class Parcel:
         self.taken[item.place] = created, address
 
     def reject(self, item: Item, status: int, why: dict[str, Any]) -> None:
-        """The server does not take it."""
+        """The server does not take it, in its words."""
         self.refused[item.place] = status, why
 
-    def reject_all(self, answer: httpx.Response) -> None:
+    def reject_all(self, status: int, why: dict[str, Any]) -> None:
         """The server does not take what is open."""
-        why = body_of(answer)
-        why = why if why.get("resourceType") == "OperationOutcome" else outcome(words(answer))
         for item in self.open:
-            self.reject(item, answer.status_code, why)
+            self.reject(item, status, why)
 
     def close(self) -> None:
         """Leave open what is neither."""
@@ -115,13 +114,21 @@ class Sender:
                     queue.extendleft((one, doubtful) for one in reversed(smaller))
                     continue
             if answer is not None:
-                parcel.reject_all(answer)
+                parcel.reject_all(answer.status_code, self._why(answer))
             refused |= parcel.refused
             self._note(packet, piece, parcel, addresses)
         if shared:
             self.addresses |= addresses
         self._bury(packet, refused, addresses)
         self.result.loaded += not refused and bool(packet.items)
+
+    def _why(self, answer: httpx.Response) -> dict[str, Any]:
+        """The OperationOutcome of an answer, or one that says its words; without secrets."""
+        why = body_of(answer)
+        if why.get("resourceType") != "OperationOutcome":
+            return outcome(self.wire.words(answer) + _advice(self.wire.access.advice(answer.status_code)))
+        masked: dict[str, Any] = self.wire.access.masked(why)
+        return masked
 
     async def _still_there(self, packet: Packet) -> bool:
         """Whether the server has what the journal says; then its addresses are known, too."""
@@ -226,7 +233,7 @@ class Sender:
                 self.journal.sent(parcel.packet.digest, parcel.packet.source, _notes(parcel.open, parcel))
             try:
                 answer, again = await self._once(parcel, addresses)
-            except httpx.TransportError as error:
+            except FAILURES as error:
                 pending = pending or not isinstance(error, UNREACHED)
                 parcel.doubtful = parcel.doubtful or pending
                 raise
@@ -285,7 +292,8 @@ class Sender:
                 self.wire.traffic.retries[f"entry {status}"] += 1
             else:
                 why = response.get("outcome")
-                parcel.reject(item, status, why if _says(why) else outcome(f"status {status}"))
+                why = self.wire.access.masked(why) if _says(why) else outcome(f"status {status}")
+                parcel.reject(item, status, why)
         parcel.close()
         return again
 
@@ -357,7 +365,7 @@ class Sender:
                 item = next(item for item in items if outcome_words(refused[item.place][1]) == said)
                 more = f" and {number - 1:,} more" if number > 1 else ""
                 where = f"{packet.source}, entry[{item.place}] {clean('/'.join(item.target))}{more}"
-            self.result.refuse(Refusal(where, status, said), number)
+            self.result.refuse(Refusal(where, status, self.wire.access.clean(said)), number)
 
 
 def _notes(items: Sequence[Item], parcel: Parcel) -> list[Taken]:
@@ -371,6 +379,10 @@ def _notes(items: Sequence[Item], parcel: Parcel) -> list[Taken]:
 
 def _interaction(item: Item) -> str:
     return "update" if item.condition is None and item.mode != "post" else "create"
+
+
+def _advice(text: str) -> str:
+    return f"; {text}" if text else ""
 
 
 def _says(why: Any) -> TypeGuard[dict[str, Any]]:

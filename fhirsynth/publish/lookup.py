@@ -8,7 +8,7 @@ from urllib.parse import urljoin, urlsplit
 
 from fhirsynth.assemble.identity import RECORD
 from fhirsynth.errors import PublishError
-from fhirsynth.publish.answers import body_of, words
+from fhirsynth.publish.answers import body_of
 from fhirsynth.publish.parcel import Item
 from fhirsynth.publish.wire import Wire
 from synthea_bridge.tags import RUN_TAG
@@ -60,7 +60,7 @@ async def search(
     answer = await wire.get(kind, {**parameters, "_count": str(page)})
     while True:
         if not answer.is_success:
-            raise PublishError(f"{wire.base}/{kind}: cannot be searched ({answer.status_code}: {words(answer)})")
+            raise PublishError(f"{wire.base}/{kind}: cannot be searched ({answer.status_code}: {wire.words(answer)})")
         bundle = body_of(answer)
         for entry in bundle.get("entry") or []:
             resource = entry.get("resource") if isinstance(entry, dict) else None
@@ -83,7 +83,7 @@ async def count(wire: Wire, kind: str, run: str) -> int:
     answer = await wire.get(kind, {"_tag": f"{RUN_TAG}|{run}", "_summary": "count"})
     total = body_of(answer).get("total")
     if not answer.is_success:
-        raise PublishError(f"{wire.base}/{kind}: cannot be counted ({answer.status_code}: {words(answer)})")
+        raise PublishError(f"{wire.base}/{kind}: cannot be counted ({answer.status_code}: {wire.words(answer)})")
     if isinstance(total, int):
         return total
     return len([address async for address, _ in tagged(wire, kind, run)])

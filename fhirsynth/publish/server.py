@@ -10,9 +10,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-import httpx
-
 from fhirsynth.errors import PublishError
+from fhirsynth.publish.access import Access, base_of
 from fhirsynth.publish.capability import Capability, preflight
 from fhirsynth.publish.dead import DeadLetters
 from fhirsynth.publish.doubles import remove
@@ -24,7 +23,7 @@ from fhirsynth.publish.reconcile import Reckoning, reconcile
 from fhirsynth.publish.result import LoadResult, Refusal
 from fhirsynth.publish.retry import Patience, Pause
 from fhirsynth.publish.shape import SHARED, Shaper, is_shared
-from fhirsynth.publish.wire import base_of, connect, in_step, one_error
+from fhirsynth.publish.wire import connect, in_step, one_error
 from synthea_bridge.bundles import Document, Reader
 from synthea_bridge.progress import Progress, silent
 from synthea_bridge.skips import Skip, SkipLog
@@ -40,7 +39,7 @@ async def aload(
     url: str,
     *,
     how: How | None = None,
-    auth: httpx.Auth | None = None,
+    access: Access | None = None,
     options: Mapping[str, Any] | None = None,
     journal: Path | None = None,
     dead_letters: Path | None = None,
@@ -60,8 +59,10 @@ async def aload(
 
     Parameters
     ----------
-    auth, options
-        Of :class:`httpx.AsyncClient`: who asks, and certificates, proxy, transport.
+    access
+        How to sign in, whom to trust and by which proxy; by default nobody, the usual CAs, and the environment's.
+    options
+        More of :class:`httpx.AsyncClient`.
     journal
         SQLite file that notes what the server took; by default a hidden file in ``src``.
     dead_letters
@@ -92,7 +93,7 @@ async def aload(
     whole = False
     async with connect(
         base,
-        auth=auth,
+        access=access,
         options=options,
         timeout=timeout,
         patience=patience,

@@ -13,13 +13,14 @@ import httpx
 import orjson
 
 from fhirsynth.errors import PublishError, UsageError
-from fhirsynth.publish.answers import body_of, clean, outcome_words, words
+from fhirsynth.publish.access import Access, base_of
+from fhirsynth.publish.answers import body_of, clean, outcome_words
 from fhirsynth.publish.capability import Capability, preflight
 from fhirsynth.publish.gate import MOST, Gate
 from fhirsynth.publish.lookup import count, tagged
 from fhirsynth.publish.retry import TEMPORARY, Patience, Pause
 from fhirsynth.publish.shape import references_of
-from fhirsynth.publish.wire import Garbled, Traffic, Wire, base_of, connect, in_step, one_error
+from fhirsynth.publish.wire import Garbled, Traffic, Wire, connect, in_step, one_error
 from synthea_bridge.progress import Progress, silent
 
 TOGETHER: Final = 100
@@ -87,7 +88,7 @@ async def aunload(
     url: str,
     *,
     dry: bool = False,
-    auth: httpx.Auth | None = None,
+    access: Access | None = None,
     options: Mapping[str, Any] | None = None,
     timeout: float = 120.0,
     concurrency: int = MOST,
@@ -104,7 +105,7 @@ async def aunload(
     ----------
     dry
         Count only.
-    auth, options, timeout, concurrency, patience, progress, pause
+    access, options, timeout, concurrency, patience, progress, pause
         As of :func:`fhirsynth.publish.server.aload`.
 
     Raises
@@ -119,7 +120,7 @@ async def aunload(
     result = UnloadResult(base_of(url), run, dry=dry)
     gate = Gate(concurrency)
     async with connect(
-        result.url, auth=auth, options=options, timeout=timeout, patience=patience, gate=gate, pause=pause
+        result.url, access=access, options=options, timeout=timeout, patience=patience, gate=gate, pause=pause
     ) as wire:
         result.traffic = wire.traffic
         work = _Unload(wire, result, progress)
@@ -238,7 +239,9 @@ class _Unload:
             response = entry.get("response") or {}
             status = str(response.get("status", ""))[:3]
             if not status.isdecimal() or int(status) not in GONE:
-                refused[address] = outcome_words(response.get("outcome")) or f"status {clean(status)}"
+                refused[address] = (
+                    self.wire.access.clean(outcome_words(response.get("outcome"))) or f"status {clean(status)}"
+                )
         return refused
 
     async def _each(self, piece: list[str]) -> dict[str, str]:
@@ -252,7 +255,7 @@ class _Unload:
 
             answer = await self.wire.persist(step)
             if answer.status_code not in GONE:
-                refused[address] = words(answer)
+                refused[address] = self.wire.words(answer)
         return refused
 
     async def _tagged(self, kind: str) -> bool:

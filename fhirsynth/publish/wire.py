@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
-import ssl
 import time
 from array import array
 from collections import Counter
@@ -15,15 +13,15 @@ from typing import Any, Final, TypeVar
 
 import httpx
 
-from fhirsynth.errors import PublishError, UsageError
+from fhirsynth.errors import AccessError, PublishError, UsageError
+from fhirsynth.publish.access import FAILURES, Access, TokenUnreachable, base_of
 from fhirsynth.publish.answers import body_of, clean, words
 from fhirsynth.publish.gate import Gate
 from fhirsynth.publish.retry import BUSY, TEMPORARY, Patience, Pause
 
 FHIR: Final = "application/fhir+json"
 UNAUTHORIZED: Final = frozenset({401, 403})
-ACCESS: Final = "set FHIRSYNTH_TOKEN, or FHIRSYNTH_USER and FHIRSYNTH_PASSWORD"
-UNREACHED: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
+UNREACHED: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError, TokenUnreachable)
 """Failures that are sure to have left the server as it was."""
 
 
@@ -59,7 +57,7 @@ Step = Callable[[], Awaitable[tuple[httpx.Response, bool]]]
 
 @dataclass(slots=True)
 class Wire:
-    """A connection to the FHIR base ``base``; see :func:`connect`.
+    """A connection to the FHIR base ``base``, as ``access`` has it; see :func:`connect`.
 
     Parameters
     ----------
@@ -69,6 +67,7 @@ class Wire:
 
     client: httpx.AsyncClient
     base: str
+    access: Access
     patience: Patience
     gate: Gate
     pause: Pause
@@ -103,10 +102,12 @@ class Wire:
                 answer = await self.client.request(method, address, content=body, params=parameters, headers=headers)
         except TimeoutError as error:
             raise self._late() from error
-        except httpx.TransportError as error:
+        except FAILURES as error:
             if isinstance(error, httpx.TimeoutException):
                 self.gate.bad()
-            refuse_certificate(self.base, error)
+            trouble = self.access.trouble(error)
+            if trouble.lasting:
+                raise AccessError(f"{self.base}: {trouble.words}") from error
             raise
         except httpx.InvalidURL as error:
             raise PublishError(f"{self.base}: sends to an address that is none ({clean(str(error))})") from error
@@ -119,7 +120,8 @@ class Wire:
             self.gate.good(seconds, entries)
         if answer.status_code in UNAUTHORIZED:
             raise PublishError(
-                f"{self.base}: refuses the credentials ({answer.status_code}: {words(answer)}); {ACCESS}"
+                f"{self.base}: refuses the credentials ({answer.status_code}: {self.words(answer)}); "
+                f"{self.access.advice(answer.status_code)}"
             )
         return answer
 
@@ -140,16 +142,22 @@ class Wire:
                 if last or not again:
                     return answer
                 cause = str(answer.status_code)
-            except httpx.TransportError as error:
+            except FAILURES as error:
+                trouble = self.access.trouble(error)
                 cause = reason(error)
                 if last:
+                    what = "no token" if isinstance(error, TokenUnreachable) else "no answer"
                     raise Unanswered(
-                        f"{self.base}: no answer in {self.patience.tries} tries ({cause}); see whether the server "
-                        "runs, and call again: what it took is not sent twice"
+                        f"{self.base}: {what} in {self.patience.tries} tries ({trouble.words}); call again when that "
+                        "is mended: what it took is not sent twice"
                     ) from error
             self.traffic.retries[cause] += 1
             await self._wait(self.patience.wait(retry + 1, answer))
         raise UsageError("nothing was tried; allow at least one try")
+
+    def words(self, answer: httpx.Response) -> str:
+        """What a server says, as it may be shown."""
+        return self.access.clean(words(answer))
 
     async def get(self, path: str, parameters: Mapping[str, str] | None = None) -> httpx.Response:
         """A GET that is repeated while that can help, and is not answered from a cache."""
@@ -185,7 +193,7 @@ class Wire:
 async def connect(
     url: str,
     *,
-    auth: httpx.Auth | None = None,
+    access: Access | None = None,
     options: Mapping[str, Any] | None = None,
     timeout: float = 120.0,
     patience: Patience | None = None,
@@ -197,8 +205,10 @@ async def connect(
 
     Parameters
     ----------
+    access
+        How to sign in, whom to trust and by which proxy; by default nobody, the usual CAs, and the environment's.
     options
-        Of :class:`httpx.AsyncClient`: certificates, proxy, transport.
+        More of :class:`httpx.AsyncClient`.
 
     Raises
     ------
@@ -206,41 +216,17 @@ async def connect(
         When ``url`` is no HTTP address.
     """
     base = base_of(url)
+    access = access or Access(base)
     headers = {"Content-Type": FHIR, "Accept": FHIR}
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=32, keepalive_expiry=20.0)
-    given = {"timeout": timeout, "headers": headers, "limits": limits, **(options or {})}
-    async with httpx.AsyncClient(auth=auth, **given) as client:
-        yield Wire(client, base, patience or Patience(), gate or Gate(), pause, until)
-
-
-def base_of(url: str) -> str:
-    """The FHIR base without a slash at its end.
-
-    Raises
-    ------
-    UsageError
-        When it is no HTTP address, or holds a password.
-    """
-    try:
-        parsed = httpx.URL(url)
-    except (httpx.InvalidURL, UnicodeError) as error:
-        raise UsageError(
-            f"{url}: is no address ({error}); give the FHIR base, as http://127.0.0.1:8080/fhir"
-        ) from error
-    if parsed.userinfo:
-        raise UsageError("the address holds a password; set FHIRSYNTH_USER and FHIRSYNTH_PASSWORD instead")
-    if parsed.scheme not in ("http", "https") or not parsed.host:
-        raise UsageError(f"{url}: is no HTTP address; give the FHIR base, as http://127.0.0.1:8080/fhir")
-    if parsed.query or parsed.fragment:
-        raise UsageError("the address holds more than a base; give the FHIR base, as http://127.0.0.1:8080/fhir")
-    return str(parsed).rstrip("/")
+    given = {"timeout": timeout, "headers": headers, "limits": limits, **access.options, **(options or {})}
+    async with httpx.AsyncClient(auth=access.auth, **given) as client:
+        yield Wire(client, base, access, patience or Patience(), gate or Gate(), pause, until)
 
 
 def reason(error: BaseException) -> str:
     """Why a request failed, in words that are the same for the same cause, so that they can be counted."""
     causes = list(_causes(error))
-    if any(isinstance(one, socket.gaierror) for one in causes) or any(_unnamed(str(one)) for one in causes):
-        return "its name is not known"
     if any(isinstance(one, ConnectionResetError | BrokenPipeError) for one in causes):
         return "connection reset"
     if isinstance(error, httpx.ConnectTimeout | httpx.PoolTimeout):
@@ -252,26 +238,6 @@ def reason(error: BaseException) -> str:
     if isinstance(error, Garbled):
         return "an answer that was cut"
     return "connection broken"
-
-
-def refuse_certificate(base: str, error: BaseException) -> None:
-    """Stop where TLS fails: no other try can help.
-
-    Raises
-    ------
-    PublishError
-        When a certificate, or TLS itself, is what failed.
-    """
-    for one in _causes(error):
-        if isinstance(one, ssl.SSLCertVerificationError):
-            raise PublishError(
-                f"{base}: its certificate is refused ({clean(one.verify_message)}); give the authority that signed it "
-                "with SSL_CERT_FILE"
-            ) from error
-        if isinstance(one, ssl.SSLError) and not isinstance(one, ssl.SSLEOFError):
-            raise PublishError(
-                f"{base}: TLS fails ({clean(str(one.reason or one))}); see which TLS it speaks"
-            ) from error
 
 
 @contextmanager
@@ -310,7 +276,3 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
     while one is not None:
         yield one
         one = one.__cause__ or one.__context__
-
-
-def _unnamed(text: str) -> bool:
-    return any(part in text for part in ("Name or service not known", "nodename nor servname", "name resolution"))
