@@ -43,8 +43,8 @@ def command(
 
     \b
     Example:
-      fhirsynth unload 4675893395df http://127.0.0.1:8080/fhir --dry-run
-      fhirsynth unload 4675893395df http://127.0.0.1:8080/fhir --yes
+      fhirsynth unload b1bb385d36e8 http://127.0.0.1:8080/fhir --dry-run
+      fhirsynth unload b1bb385d36e8 http://127.0.0.1:8080/fhir --yes
     """
     from fhirsynth.errors import UsageError
     from fhirsynth.publish.retry import Patience
