@@ -26,6 +26,8 @@ from fhirsynth.trilemma.encode import flags
 from synthea_bridge.progress import silent
 from tests.frames import example_features, example_schema
 
+pytestmark = pytest.mark.slow
+
 CASE = "has_cystic_fibrosis"
 NAMES = {"systolic_bp", "heart_rate", "wbc", CASE}
 SCHEMA = example_schema().model_copy(
@@ -130,7 +132,6 @@ def test_what_teaches_more_is_taken(chosen: Auto) -> None:
     assert (said["rows"], said["trial"]["figure"]) == (120, "average precision")
 
 
-@pytest.mark.slow
 def test_the_same_seed_makes_the_same_choice_and_the_same_rows(chosen: Auto) -> None:
     again = fitted("bootstrap", "marginals", "fresh")
     assert again.parameters() == chosen.parameters()
@@ -206,7 +207,6 @@ def test_nothing_is_chosen_where_all_remember_patients() -> None:
     assert "\n" not in str(e.value)
 
 
-@pytest.mark.slow
 def test_without_a_condition_it_counts_how_real_rows_look() -> None:
     plain = SCHEMA.model_copy(update={"condition": None})
     model = fitted("marginals", "fresh", "bootstrap", schema=plain, train=patients(240, 48, 0))
@@ -292,7 +292,6 @@ def test_utility_then_privacy_then_simplicity(first: Any, second: Any, taken: st
     assert words in found.why
 
 
-@pytest.mark.slow
 def test_the_real_list_through_the_command_of_the_library(tmp_path: Path) -> None:
     train = example_features(240, cases=0.25)
     result = augment(train, example_schema(), model="auto", n=30, out=tmp_path, steps=100, seed=2)

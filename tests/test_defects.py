@@ -563,6 +563,7 @@ def test_export_with_defects(clean: dict[str, Path], tmp_path: Path, form: str) 
     assert call("flatten", out, "--out", tmp_path / "tables", "--index-date", "2026-01-01").exit_code == 1
 
 
+@pytest.mark.slow
 def test_assemble_with_defects(tmp_path: Path) -> None:
     rows = tmp_path / "rows"
     rows.mkdir()

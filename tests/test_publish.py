@@ -141,6 +141,7 @@ def test_answers_that_are_lost_after_the_server_acted_double_nothing(bundles: Pa
     assert result.counted == len(server.have) == sum(server.records().values())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", [How(), How("update"), How("post"), How(most=20), How("post", most=20)])
 def test_a_load_that_is_cut_off_anywhere_goes_on(bundles: Path, how: How) -> None:
     server, calls, rng = Stub(), 0, random.Random(5)

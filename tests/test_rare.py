@@ -29,6 +29,8 @@ from fhirsynth.trilemma import learning
 from fhirsynth.trilemma.uplift import trial, uplift
 from tests.frames import example_features, example_schema
 
+pytestmark = pytest.mark.slow
+
 PLAN = Plan(("cystic-fibrosis",), (16,), 2, learn=60, judge=80, judge_cases=30, before=40, ablated=())
 COPIES = Variant("bootstrap", "copies", lambda _seed: Bootstrap(), added=True)
 APART = Variant("marginals", "columns alone", lambda _seed: Marginals(), added=True)
@@ -315,7 +317,6 @@ def test_names_are_unique_and_priors_are_taken() -> None:
     assert sum(one.added for one in GENERATORS) >= 4
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", [one.name for one in (*GENERATORS, *ABLATION)])
 def test_every_generator_does_its_job(name: str, work: Path) -> None:
     variants = {one.name: one for one in (*GENERATORS, *ABLATION)}

@@ -320,6 +320,7 @@ def test_three_rows_are_refused() -> None:
 # ---------------------------------------------------------------- self-test
 
 
+@pytest.mark.slow
 def test_controls_that_misbehave_are_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     world = prepare(
         *(example_features(80, seed=seed)[["patient_id", *FEW]] for seed in (1, 2, 3)), some(SCHEMA), None, (), 0
@@ -468,6 +469,7 @@ def test_same_seed_same_report_and_another_seed_another() -> None:
     assert as_json(reports[0], {})["measures"] != as_json(reports[2], {})["measures"]
 
 
+@pytest.mark.slow
 def test_weights_tell_of_the_natural_population(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("fhirsynth.trilemma.judging.self_test", lambda *_: ())
     schema, flag = some(SCHEMA), CASE
