@@ -12,6 +12,8 @@ MOST: Final = 16
 START: Final = 4
 WINDOW: Final = 12
 """Answers that are looked at together."""
+STEADY: Final = 2.0
+"""Seconds an entry, relative to the best there were, up to which one more request at a time is worth it."""
 SLOW: Final = 6.0
 """Seconds an entry, relative to the best there were, from which on more requests only wait for each other."""
 
@@ -67,7 +69,7 @@ class Gate:
             self._best = mean if self._best is None else min(self._best, mean)
         if self._best is not None and mean > SLOW * self._best:
             self._cut(0.8)
-        else:
+        elif self._best is None or mean <= STEADY * self._best:
             self.limit = min(float(self.most), self.limit + 1 / self.limit)
             self._wake()
 
