@@ -14,6 +14,7 @@ for name in (
     "assemble",
     "validate",
     "sandbox",
+    "load",
     "evaluate",
 ):
     print(f"== {name}", flush=True)

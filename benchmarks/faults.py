@@ -25,13 +25,15 @@ from tests.loading import call, differences, emit, end, start, tally, wanted
 DOCUMENT = Path(__file__).parent.parent / "docs" / "faults.md"
 HEAD = """# Faults survived
 
-Each row is a load of its own through a proxy that makes the fault, against a real HAPI server; afterwards each resource is looked up
-by its identifier, and each reference by what it joins. Made by `python -m benchmarks.faults`; `tests/test_faults.py` holds the same.
+Each row is a load of its own through a proxy that makes the fault, against a real HAPI server; afterwards each resource
+is looked up by its identifier, and each reference by what it joins. Made by `python -m benchmarks.faults`;
+`tests/test_faults.py` holds the same.
 
 | fault | faulty requests | resources | retries | each exactly once |
 |---|---|---|---|---|
 """
 PATIENTS = 5
+KILLED = -9
 
 
 @dataclass(slots=True)
@@ -89,17 +91,23 @@ def named(fault: Callable[..., Any]) -> str:
 
 
 def killed(table: Table, mode: str, kills: int) -> None:
-    """``kill -9`` at a random moment, again and again, until the load comes to its end."""
-    src, run = table.made(PATIENTS)
-    done = 0
+    """``kill -9`` at a random moment, and the same call again; each time with a run of its own."""
+    done, count, whole = 0, 0, True
     for number in range(kills):
-        rng = random.Random(f"{mode} {number}")
-        plan = Kill(rng.randrange(1, 4), rng.choice(MOMENTS), rng)
+        run = f"killed-{mode}-{number}"
+        src = emit(table.folder / run, run, PATIENTS)
+        rng = random.Random(run)
+        plan = Kill(rng.randrange(1, 6), rng.choice(MOMENTS), rng)
         with proxy(table.url, plan) as it:
-            plan.process = start("load", src, it.url, "--mode", mode, "--journal", table.folder / f"{run}.journal")
-            done += end(plan.process).code == -9
-    last = call("load", src, table.url, "--mode", mode, "--journal", table.folder / f"{run}.last")
-    table.add(f"`kill -9`, called again; {mode}", f"{done} kills", src, run, "", last.code == 0)
+            plan.process = start("load", src, it.url, "--mode", mode)
+            done += end(plan.process).code == KILLED
+            whole &= call("load", src, it.url, "--mode", mode).code == 0
+        whole &= not differences(src, table.url, run)
+        count += wanted(src).records.total()
+    table.rows.append(
+        f"| `kill -9`, called again; {mode} | {done} kills | {count:,} | | {'yes' if whole else '**no**'} |"
+    )
+    print(table.rows[-1], flush=True)
 
 
 def together(table: Table, journals: tuple[str, str]) -> None:
