@@ -86,8 +86,20 @@ def main() -> None:
         DOCUMENT.write_text(HEAD + "\n".join(table.rows) + "\n", encoding="utf-8")
 
 
+NAMES = {
+    "foreign": "an answer that is somebody else's",
+    "cut_on_the_way": "cut while the request is sent",
+    "cut_before": "cut before the server acted",
+    "cut_after": "cut after the server acted",
+    "cut_within": "cut in the middle of the answer",
+    "late": "an answer that comes late",
+}
+
+
 def named(fault: Callable[..., Any]) -> str:
-    return fault.__name__.replace("_", " ")
+    """A fault in words."""
+    words = fault.__name__.removeprefix("status ").replace(" after", ", though the server acted")
+    return NAMES.get(words, words)
 
 
 def killed(table: Table, mode: str, kills: int) -> None:
