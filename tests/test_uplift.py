@@ -26,8 +26,6 @@ from fhirsynth.trilemma.uplift.words import Facts, sentence
 from fhirsynth.trilemma.weighted import STEEPEST, calibration, ranking, redraw, slope
 from tests.frames import example_features, example_schema
 
-pytestmark = pytest.mark.slow
-
 CASE = "has_cystic_fibrosis"
 NUMBERS = [feature.name for feature in example_schema().of_kind("number")]
 SCHEMA = example_schema().model_copy(
@@ -147,6 +145,7 @@ def test_ratios_are_chosen_without_the_holdout(small: Samples) -> None:
     assert arm(second, "none").auroc.value < arm(first, "none").auroc.value - 0.1
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_result(small: Samples) -> None:
     seen: list[tuple[int, int | None]] = []
     first = measure_uplift(
@@ -382,6 +381,7 @@ def test_words_follow_the_interval(
     assert "synthetic cases of fresh 0." in said
 
 
+@pytest.mark.slow
 def test_a_generator_as_good_as_reality_closes_the_gap() -> None:
     result = measure_uplift(world(2000), {"fresh": patients(300, 150, 13)}, oracle=patients(300, 150, 14))
     assert " (fresh) to 16 real ones helped: " in result.sentence
@@ -389,6 +389,7 @@ def test_a_generator_as_good_as_reality_closes_the_gap() -> None:
     assert arm(result, "permuted").gain.low <= 0
 
 
+@pytest.mark.slow
 def test_intervals_hold_the_draw_of_what_is_added(small: Samples) -> None:
     """With one draw of the added rows for all, intervals are those of patients alone, and narrower."""
     wide = measure_uplift(small, {"made": small.synthetic})
