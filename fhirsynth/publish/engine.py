@@ -19,7 +19,7 @@ from fhirsynth.publish.lookup import find, search
 from fhirsynth.publish.parcel import How, Item, Packet, bundle, cut, request_of, weigh
 from fhirsynth.publish.result import LoadResult, Refusal
 from fhirsynth.publish.retry import DOUBTFUL, TEMPORARY
-from fhirsynth.publish.shape import Shaper, Target, references_of, target_of
+from fhirsynth.publish.shape import Shaper, Target, target_of
 from fhirsynth.publish.wire import UNREACHED, Garbled, Unanswered, Wire
 from synthea_bridge.bundles import Document
 
@@ -111,7 +111,7 @@ class Sender:
             if answer is not None and answer.status_code == TOO_LARGE:
                 smaller = self._smaller(parcel.open)
                 if len(smaller) > 1:
-                    queue.extendleft((one, doubtful) for one in reversed(smaller))
+                    queue.extendleft((one, parcel.doubtful) for one in reversed(smaller))
                     continue
             if answer is not None:
                 parcel.reject_all(answer.status_code, self._why(answer))
@@ -195,7 +195,7 @@ class Sender:
         """References by our ids to what patients share, which the server gave others."""
         if not self.addresses:
             return
-        texts = {text for item in piece for text in references_of(item.resource) if text.count("/") == 1}
+        texts = {text for item in piece for text in item.texts if text.count("/") == 1}
         for text in texts - packet.targets.keys():
             kind, _, name = text.partition("/")
             if (kind, name) in self.addresses:
@@ -203,7 +203,7 @@ class Sender:
 
     async def _look_up(self, packet: Packet, piece: Sequence[Item], addresses: dict[Target, str]) -> None:
         """Conditional references, which are for transactions only, become the addresses of what they find."""
-        texts = {text for item in piece for text in references_of(item.resource) if "?" in text}
+        texts = {text for item in piece for text in item.texts if "?" in text}
         for text in texts - packet.targets.keys():
             known = self.shaper.shared.get(text)
             if known is not None and target_of(*known) in addresses:
@@ -244,6 +244,8 @@ class Sender:
         try:
             answer = await self.wire.persist(step)
         except Unanswered as error:
+            if len(parcel.open) > 1 and self.how.sending != "single" and await self._answers():
+                return httpx.Response(TOO_LARGE, json=outcome(str(error)))  # some servers hang up on what is too large
             if self.wire.traffic.answered == before:
                 raise
             return httpx.Response(504, json=outcome(str(error)))
@@ -251,6 +253,13 @@ class Sender:
         if parcel.open and answer.is_success:
             return httpx.Response(503, json=outcome("was busy to the last try; call again"))
         return answer if parcel.open else None
+
+    async def _answers(self) -> bool:
+        """Whether the server answers anything at all."""
+        try:
+            return (await self.wire.request("GET", "metadata")).is_success
+        except FAILURES:
+            return False
 
     async def _ask(self, parcel: Parcel, addresses: dict[Target, str], *, doubtful: bool) -> None:
         """Which of what is open is there already."""
@@ -353,7 +362,9 @@ class Sender:
         entries = []
         for item in items:
             status, why = refused[item.place]
-            resource = packet.shaper.rewritten(item.resource, packet.targets, {**addresses, **urls}, keep=True)
+            resource = packet.shaper.rewritten(
+                item.resource, packet.targets, {**addresses, **urls}, keep=True, texts=item.texts
+            )
             response = {"status": str(status or 500), "outcome": why}
             request = request_of(item, self.how)
             entries.append({"fullUrl": item.url, "resource": resource, "request": request, "response": response})

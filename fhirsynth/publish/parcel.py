@@ -18,7 +18,7 @@ from fhirsynth.publish.shape import (
     Shaper,
     Style,
     Target,
-    condition_of,
+    condition_among,
     conditional,
     full_url,
     references_of,
@@ -86,6 +86,8 @@ class Item:
         A search that finds it, of whatever identifier it has; None: there is none.
     needs
         Places of the items that it refers to.
+    texts
+        Its references as they stand in it.
     """
 
     place: int
@@ -95,6 +97,7 @@ class Item:
     asked: str | None
     needs: frozenset[int]
     mode: Mode = "create"
+    texts: tuple[str, ...] = ()
 
     @property
     def url(self) -> str:
@@ -140,12 +143,15 @@ class Packet:
         items = []
         for target, place in first.items():
             resource = entries[place][1]
-            found = (targets.get(text) for text in references_of(resource))
+            texts = tuple(dict.fromkeys(references_of(resource)))
+            found = map(targets.get, texts)
             needs = frozenset(first[one] for one in found if one is not None) - {place}
             given = _given(document, place)
-            condition = (condition_of(resource) or given) if mode == "create" else None
-            asked = condition_of(resource) or next((text.partition("?")[2] for text in conditional(resource)), None)
-            items.append(Item(place, target, {**resource, "id": target[1]}, condition, asked, needs, mode))
+            found_by = conditional(resource)
+            known = condition_among(target[0], found_by)
+            condition = (known or given) if mode == "create" else None
+            asked = known or next((text.partition("?")[2] for text in found_by), None)
+            items.append(Item(place, target, {**resource, "id": target[1]}, condition, asked, needs, mode, texts))
         digest = sha256(orjson.dumps([mode, [[item.place, item.resource] for item in items]])).digest()
         return cls(document.source, digest, items, targets, shaper)
 
@@ -172,7 +178,8 @@ class Packet:
             urls |= {item.target: f"{item.kind}?{item.asked}" for item in items if item.asked}
         elif how.style == "urn:uuid" and inside:
             urls |= {item.target: item.url for item in items}
-        return [self.shaper.rewritten(item.resource, self.targets, urls, keep=inside) for item in items]
+        rewritten = self.shaper.rewritten
+        return [rewritten(item.resource, self.targets, urls, keep=inside, texts=item.texts) for item in items]
 
 
 def bundle(items: Sequence[Item], resources: Sequence[Resource], how: How) -> Resource:
