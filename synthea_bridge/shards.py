@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
@@ -61,3 +62,10 @@ def shards(spec: GenerateSpec, plan: Plan) -> Iterator[Shard]:
         most = max(ATTEMPTS_AT_LEAST, ATTEMPTS_PER_PATIENT * quota)
         attempts = -(-spec.attempts * quota // plan.wanted) if spec.attempts else most
         yield Shard(plan.number, plan.name, number, quota, min(attempts, 1 << SPACE))
+
+
+def usual_workers(spec: GenerateSpec) -> int:
+    """One process for two cores, and no more than there are shards."""
+    wanted = [spec.population, *(cohort.cases for cohort in spec.cohorts)]
+    number = sum(-(-one // spec.shard_size) for one in wanted)
+    return max(1, min(number, (os.cpu_count() or 1) // 2))
