@@ -36,12 +36,19 @@ MANIFEST: Final = "manifest"
 
 @dataclass(frozen=True, slots=True)
 class ShardWork:
-    """Simulates one shard."""
+    """Simulates one shard.
+
+    Parameters
+    ----------
+    closed
+        Write also a Bundle of what the shard's Bundles refer to, so that it can be loaded before the others are there.
+    """
 
     spec: GenerateSpec
     shard: Shard
     write: frozenset[What]
     compression: Compression
+    closed: bool = False
 
     def __call__(self, folder: Path) -> dict[str, Any]:
         """Write what is asked for; says what became of the people, and what the Bundles refer to."""
@@ -67,6 +74,11 @@ class ShardWork:
                 write_resources(whole, folder / "ndjson", self.shard.key, self.compression, told.shared)
         if lines and "bundles" not in self.write:
             bundles.unlink()
+        if self.closed and told.bundle:
+            with writing(
+                folder / "bundles" / lines_name(f"{self.shard.key}.{SHARED}", self.compression), self.compression
+            ) as file:
+                file.write(told.bundle + b"\n")
         return outcome
 
     def _simulate(self, told: _Told) -> Iterator[bytes]:
@@ -76,6 +88,7 @@ class ShardWork:
             asked = helper.ask(cases=shard.plan > 0, start=shard.start, until=shard.until, wanted=shard.quota)
             for word, _, bundle, mends in asked:
                 if word == "shared":
+                    told.bundle = bundle
                     told.shared |= conditions_of(orjson.loads(bundle).get("entry", ()))
                 elif word not in ENDS:
                     told.counts[word] += 1
@@ -137,6 +150,7 @@ class _Told:
         self.counts: Counter[str] = Counter()
         self.mends: Counter[str] = Counter()
         self.shared: dict[str, str] = {}
+        self.bundle = b""
 
     @property
     def kept(self) -> int:
@@ -150,6 +164,8 @@ def generate_shards(
     write: Iterable[What],
     compression: Compression = "gzip",
     progress: Progress = silent,
+    *,
+    closed: bool = False,
 ) -> GenerateResult:
     """Simulate into ``out``, shard by shard; after a kill the same call goes on with the shards that are missing.
 
@@ -160,6 +176,8 @@ def generate_shards(
         ``bundles/KEY.ndjson``, and at the end what all share, and ``manifest.json``.
     write
         What of these.
+    closed
+        Write with each shard's Bundles one of what they refer to.
 
     Raises
     ------
@@ -169,12 +187,14 @@ def generate_shards(
         When ``out`` holds shards that were made with other parameters.
     """
     what = frozenset(write)
-    made_from = orjson.dumps([spec.key, sorted(what), compression]).decode()
+    made_from = orjson.dumps([spec.key, sorted(what), compression, *(["closed"] if closed else [])]).decode()
     result, made, flattened, references = GenerateResult(spec), [], [], set[str]()
     todo = {plan.number: (plan, list(shards(spec, plan))) for plan in plans(spec, synthea_jar())}
     parts = {number: Part(plan.name, plan.wanted, plan.factor, plan.repeated) for number, (plan, _) in todo.items()}
     result.parts = list(parts.values())
-    tasks = (Task(shard.key, ShardWork(spec, shard, what, compression)) for _, own in todo.values() for shard in own)
+    tasks = (
+        Task(shard.key, ShardWork(spec, shard, what, compression, closed)) for _, own in todo.values() for shard in own
+    )
     total = spec.population + spec.cases
     progress(0, total)
     try:

@@ -155,7 +155,7 @@ class Sender:
 
     def _packet(self, document: Document) -> Packet:
         """The document as it can be sent to this server; what is left out is counted."""
-        packet = Packet.of(document, self.shaper, self.how.mode)
+        packet = Packet.of(document, self.shaper, self.how.mode, self.how.tag)
         strange = {item.place for item in packet.items if not self.capability.takes(item.kind, _interaction(item))}
         if not strange:
             return packet
@@ -230,7 +230,7 @@ class Sender:
                 if not parcel.open:
                     return httpx.Response(200), False
             if self.how.mode == "post":
-                self.journal.sent(parcel.packet.digest, parcel.packet.source, _notes(parcel.open, parcel))
+                self.journal.sent(parcel.packet.digest, parcel.packet.source, self._notes(parcel.open, parcel))
             try:
                 answer, again = await self._once(parcel, addresses)
             except FAILURES as error:
@@ -335,7 +335,7 @@ class Sender:
 
     def _note(self, packet: Packet, piece: list[Item], parcel: Parcel, addresses: dict[Target, str]) -> None:
         done = [item for item in piece if item.place in parcel.taken]
-        self.journal.take(packet.digest, packet.source, _notes(done, parcel))
+        self.journal.take(packet.digest, packet.source, self._notes(done, parcel))
         if parcel.refused:
             self.journal.refuse(packet.digest, parcel.refused)
         for item in done:
@@ -347,6 +347,20 @@ class Sender:
                 addresses[item.target] = address
             elif item.condition is None and self.how.mode != "post":
                 addresses[item.target] = "/".join(item.target)
+
+    def _notes(self, items: Sequence[Item], parcel: Parcel) -> list[Taken]:
+        """What the journal says of items: what was there after a request was lost counts as made by us.
+
+        What was there before has no tag of ours, so that it cannot be counted.
+        """
+        found = []
+        for item in items:
+            created, address = parcel.taken.get(item.place, NEVER)
+            created = created or parcel.doubtful
+            untagged = item.run == self.how.tag and item.condition is not None and not created
+            run = None if untagged else item.run
+            found.append(Taken(item.place, run, *item.target, item.record, created, address))
+        return found
 
     def _bury(self, packet: Packet, refused: dict[int, Refused], addresses: dict[Target, str]) -> None:
         """Tell of what was refused, and write it down as it can be loaded alone."""
@@ -377,15 +391,6 @@ class Sender:
                 more = f" and {number - 1:,} more" if number > 1 else ""
                 where = f"{packet.source}, entry[{item.place}] {clean('/'.join(item.target))}{more}"
             self.result.refuse(Refusal(where, status, self.wire.access.clean(said)), number)
-
-
-def _notes(items: Sequence[Item], parcel: Parcel) -> list[Taken]:
-    """What the journal says of items: what was there after a request was lost counts as made by us."""
-    taken = [(item, *parcel.taken.get(item.place, NEVER)) for item in items]
-    return [
-        Taken(item.place, item.run, *item.target, item.record, created or parcel.doubtful, address)
-        for item, created, address in taken
-    ]
 
 
 def _interaction(item: Item) -> str:

@@ -23,6 +23,7 @@ from fhirsynth.publish.retry import TEMPORARY, Patience, Pause
 from fhirsynth.publish.shape import references_of
 from fhirsynth.publish.wire import Garbled, Traffic, Wire, connect, in_step, one_error
 from synthea_bridge.progress import Progress, silent
+from synthea_bridge.tags import is_run
 
 TOGETHER: Final = 100
 """Resources that are deleted with one request."""
@@ -117,7 +118,7 @@ async def aunload(
     PublishError
         When the server cannot be asked, refuses the credentials, or the time is up.
     """
-    if not run.strip() or any(sign in run for sign in "|,\\$"):
+    if not is_run(run):
         raise UsageError(f"'{clean(run)}': is no run; give the run_id that manifest.json names")
     result = UnloadResult(base_of(url), run, dry=dry)
     async with connect(
