@@ -238,7 +238,7 @@ def test_calls_that_make_no_sense_get_one_line(
 
 @pytest.mark.slow
 def test_the_kept_catalogue_is_what_the_modules_say() -> None:
-    from synthea_bridge.generate import synthea_jar
+    from synthea_bridge.simulator import synthea_jar
 
     kept = {condition.snomed: condition for condition in catalogue()}
     for made in read_catalogue(modules_in(synthea_jar())):
@@ -273,7 +273,7 @@ def test_a_gender_that_cannot_have_it_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_of_a_combination_each_module_is_boosted() -> None:
-    from synthea_bridge.generate import synthea_jar
+    from synthea_bridge.simulator import synthea_jar
 
     modules = modules_in(synthea_jar())
     chosen, factor = boosts(find_all("lupus and gout"), modules)

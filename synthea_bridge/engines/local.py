@@ -17,7 +17,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from synthea_bridge.engines import MARKS, Mark, Task, checked, mark_name, perform
-from synthea_bridge.errors import InputError, WorkerError
+from synthea_bridge.errors import InputError, UsageError, WorkerError
 from synthea_bridge.files import read_json, write_json
 from synthea_bridge.progress import Progress, silent
 
@@ -36,6 +36,8 @@ class LocalEngine:
     ) -> Iterator[tuple[str, Mark]]:
         """See :class:`synthea_bridge.engines.Engine`; ``out`` is a folder."""
         folder = Path(out)
+        if not (folder / MARKS).is_dir() and folder.is_dir() and any(folder.iterdir()):
+            raise UsageError(f"{folder}: holds something else, and no shards; choose another --out, or empty it")
         (folder / MARKS).mkdir(parents=True, exist_ok=True)
         marks = ((task, read_mark(folder, task.key, made_from)) for task in tasks)
         done = _here(marks, folder, made_from) if self.workers == 1 else self._elsewhere(marks, folder, made_from)
