@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from fhirsynth.cli._engine import Place, engine_of, engine_options, settings_of
 from fhirsynth.cli._progress import bar
 
 if TYPE_CHECKING:
-    from synthea_bridge.generate import GenerateResult
-    from synthea_bridge.progress import Progress
     from synthea_bridge.sharded import What
     from synthea_bridge.sinks import Compression
     from synthea_bridge.spec import GenerateSpec
@@ -56,15 +55,16 @@ if TYPE_CHECKING:
 @click.option(
     "--workers", type=click.IntRange(1), help="Processes of --write.  [default: one for two cores, at most one a shard]"
 )
+@engine_options()
 @click.option(
     "--out",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=Place(),
     default="generated",
     show_default=True,
-    help="Folder to write.",
+    help="Folder to write; with Spark also the URL of one.",
 )
 def command(
-    out: Path,
+    out: str,
     tables: Path | None,
     tables_only: bool,
     named: tuple[str, ...],
@@ -75,6 +75,9 @@ def command(
     write: str | None,
     compress: Compression | None,
     workers: int | None,
+    engine: str,
+    master: str | None,
+    conf: tuple[str, ...],
     **options: Any,
 ) -> None:
     """Simulate patients with Synthea; the same parameters give the same bytes.
@@ -87,23 +90,30 @@ def command(
       fhirsynth generate --population 50 --seed 7 --out generated
       fhirsynth generate --population 60 --condition lupus --cases 40 --seed 7 --out generated
       fhirsynth generate --population 100000 --write tables,ndjson --workers 8 --out large
+      fhirsynth generate --population 1000000 --write tables --engine spark --master yarn --out hdfs:///large
     """
     from synthea_bridge.errors import UsageError
     from synthea_bridge.generate import generate
+    from synthea_bridge.sharded import generate_shards
+    from synthea_bridge.shards import usual_workers
 
     if tables_only and tables is not None:
         raise UsageError("--tables-only writes the tables to --out; leave --tables away")
-    if write is None and (compress or workers):
-        raise UsageError("--compress and --workers are for shards; say with --write what is to be written")
+    if write is None and (compress or workers or engine != "local" or "://" in out):
+        raise UsageError("--compress, --workers and --engine are for shards; say with --write what is to be written")
     if write is not None and (tables_only or tables is not None):
         raise UsageError("--write says all that is written; leave --tables and --tables-only away")
-    what = None if write is None else _what(write)
     spec = _spec(named, cases, settings, resources, options | ({} if threads is None else {"threads": threads}))
-    with bar("simulate") as progress:
-        if what is None:
-            result = generate(spec, out, progress, tables, tables_only=tables_only)
-        else:
-            result = _in_shards(spec, out, what, compress or "gzip", workers, progress, shared=threads is None)
+    if write is None:
+        with bar("simulate") as progress:
+            result = generate(spec, Path(out), progress, tables, tables_only=tables_only)
+    else:
+        what, number = _what(write), workers or usual_workers(spec)
+        if threads is None:
+            cores = int(settings_of(conf).get("spark.task.cpus", 1)) if engine == "spark" else spec.threads // number
+            spec = spec.model_copy(update={"threads": max(1, cores)})
+        with engine_of(engine, master, conf, number, out) as chosen, bar("simulate") as progress:
+            result = generate_shards(spec, out, chosen, what, compress or "gzip", progress)
     outcome = result.outcome
     for part in outcome["parts"]:
         click.echo(f"{out}: {_told(part)}")
@@ -148,27 +158,6 @@ def _spec(
     except ValidationError as error:
         first = error.errors()[0]
         raise UsageError(f"--{'-'.join(map(str, first['loc'])).replace('_', '-')}: {first['msg']}") from error
-
-
-def _in_shards(
-    spec: GenerateSpec,
-    out: Path,
-    what: list[What],
-    compression: Compression,
-    workers: int | None,
-    progress: Progress,
-    *,
-    shared: bool,
-) -> GenerateResult:
-    """Simulate shards; the workers share the threads among them where nobody has said how many each has."""
-    from synthea_bridge.engines.local import LocalEngine
-    from synthea_bridge.sharded import generate_shards
-    from synthea_bridge.shards import usual_workers
-
-    number = workers or usual_workers(spec)
-    if shared:
-        spec = spec.model_copy(update={"threads": max(1, spec.threads // number)})
-    return generate_shards(spec, str(out), LocalEngine(number), what, compression, progress)
 
 
 def _what(text: str) -> list[What]:
