@@ -65,11 +65,11 @@ class FilesWork:
         with tables_in(folder, skips) as tables:
             tables.know(self.source, self._paths(self.medications), self.before)
             tables.read(self.source, self._paths(self.files))
-        result = tables.counted()
+        result, closed = tables.counted(), _closed(folder)
         if self.parts:
             weigh(folder, list(self.parts))
         partition(folder, self.key)
-        return {"tables": result.outcome, "skips": [asdict(one) for one in skips.items]}
+        return {"tables": result.outcome, "skips": [asdict(one) for one in skips.items], "closed": closed}
 
     def _paths(self, names: Sequence[str]) -> list[Path]:
         return [self.source / name if name else self.source for name in names]
@@ -147,7 +147,15 @@ def flatten_shards(
     if not any(outcome["rows"].values()) and not outcome["unsupported"]:
         raise InputError(nothing_found(str(source), skips))
     more = {"skipped": skips.counts(), "ignored": dict(sorted((ignored + Counter(outcome["ignored"])).items()))}
-    return {**outcome, **more, "shards": list(marks)}, skips
+    closed = all(mark["outcome"]["closed"] for mark in marks.values())
+    return {**outcome, **more, "shards": list(marks), "shards_by_patient": closed}, skips
+
+
+def _closed(folder: Path) -> bool:
+    """Whether all rows are of patients who are there as well."""
+    ids = {table.name: pq.read_table(folder / f"{table.name}.parquet", columns=["patient_id"]) for table in TABLES}
+    known = set(ids["patients"]["patient_id"].to_pylist())
+    return all(known.issuperset(one["patient_id"].unique().to_pylist()) for one in ids.values())
 
 
 def partition(folder: Path, key: str) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -44,6 +45,45 @@ def engine_options() -> Callable[[Any], Any]:
         return command
 
     return decorate
+
+
+def wants_shards(asked: object, options: Mapping[str, Any]) -> bool:
+    """Whether what is made is to be in shards: they are asked for, or it is made on Spark.
+
+    Parameters
+    ----------
+    asked
+        What says that they are, where this machine makes them.
+    options
+        Those of shards; without shards none may be given.
+
+    Raises
+    ------
+    UsageError
+        When one is.
+    """
+    from synthea_bridge.errors import UsageError
+
+    if asked or options["engine"] == "spark":
+        return True
+    given = [name for name, value in options.items() if value and name != "engine"]
+    if given:
+        raise UsageError(f"--{given[0].replace('_', '-')} is for shards; ask for them too, or leave it away")
+    return False
+
+
+def seen_by_all(out: Path) -> None:
+    """Check that a path is no URL.
+
+    Raises
+    ------
+    UsageError
+        When it is one.
+    """
+    from synthea_bridge.errors import UsageError
+
+    if re.match(r"[\w+-]{2,}:/", str(out)):
+        raise UsageError(f"--out {out}: is a URL; give a folder that all machines see, as what is read is in one too")
 
 
 @contextmanager

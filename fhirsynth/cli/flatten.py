@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fhirsynth.cli._engine import engine_of, engine_options
+from fhirsynth.cli._engine import engine_of, engine_options, seen_by_all, wants_shards
 from fhirsynth.cli._progress import bar
 from fhirsynth.cli._skips import SHOWN, printer, summarize
 
@@ -72,7 +72,7 @@ def command(
         write_json(folder / "manifest.json", summary)
         return summary
 
-    if sharding["engine"] == "local" and not sharding["shard_size"]:
+    if not wants_shards(sharding["shard_size"], sharding):
         skips = SkipLog(strict, printer())
         with atomic_folder(out) as folder:
             with bar("flatten") as progress:
@@ -80,6 +80,7 @@ def command(
             summary = described(folder, result.outcome)
     else:
         outcome, skips = _in_shards(src, out, strict=strict, **sharding)
+        write_json(out / "manifest.json", {"stage": "tables", **outcome})  # says how features can be made
         summary = described(out, outcome)
     _report(summary, skips, unused, out, as_json)
 
@@ -97,6 +98,7 @@ def _in_shards(
 ) -> tuple[dict[str, Any], SkipLog]:
     from synthea_bridge.flatten_shards import SHARD_BYTES, flatten_shards
 
+    seen_by_all(out)
     size = shard_size << 20 if shard_size else SHARD_BYTES
     with (
         engine_of(engine, master, conf, workers or os.cpu_count() or 1, str(out)) as chosen,

@@ -99,7 +99,7 @@ def command(
 
     if tables_only and tables is not None:
         raise UsageError("--tables-only writes the tables to --out; leave --tables away")
-    if write is None and (compress or workers or engine != "local" or "://" in out):
+    if write is None and (compress or workers or engine != "local" or master or conf or "://" in out):
         raise UsageError("--compress, --workers and --engine are for shards; say with --write what is to be written")
     if write is not None and (tables_only or tables is not None):
         raise UsageError("--write says all that is written; leave --tables and --tables-only away")
