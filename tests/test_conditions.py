@@ -310,7 +310,7 @@ def test_two_cohorts_exactly_and_twice_the_same(tmp_path: Path) -> None:
 def test_after_a_kill_it_goes_on_where_it_was(tmp_path: Path) -> None:
     from synthea_bridge.generate import generate
 
-    spec = GenerateSpec(population=6, cohorts=(Cohort(condition="lupus", cases=4),), seed=3)
+    spec = GenerateSpec(population=6, cohorts=(Cohort(condition="lupus", cases=4),), seed=3, shard_size=4)
     generate(spec, tmp_path / "whole", tables=tmp_path / "whole-tables")
     code = (
         "import sys, pathlib\n"
