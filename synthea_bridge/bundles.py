@@ -6,7 +6,7 @@ import io
 import tempfile
 import zlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -109,8 +109,12 @@ class Reader:
     parts: bool = False
     ignored: Counter[str] = field(default_factory=Counter)
 
-    def documents(self, source: Path) -> Iterator[Document]:
-        """Every document under ``source``, files in sorted order.
+    def files(self, source: Path) -> list[Path]:
+        """The files under ``source`` that are read, in sorted order; others are counted."""
+        return self._files(source) if source.is_dir() else [source]
+
+    def documents(self, source: Path, files: Sequence[Path] | None = None) -> Iterator[Document]:
+        """Every document under ``source``, files in sorted order; or those of ``files`` of it.
 
         Raises
         ------
@@ -121,7 +125,7 @@ class Reader:
         """
         if not source.exists():
             raise UsageError(f"{source}: there is no such file or folder; give a Bundle, NDJSON, .gz, .zip or a folder")
-        paths = self._files(source) if source.is_dir() else [source]
+        paths = self.files(source) if files is None else files
         root = source if source.is_dir() else source.parent
         for number, path in enumerate(paths):
             name = path.relative_to(root).as_posix()

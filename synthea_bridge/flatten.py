@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -145,9 +145,16 @@ class Tables:
         self._reader = Reader(skips, progress, parts=True)
         self._flattener = Flattener(folder, skips)
 
-    def read(self, source: Path) -> None:
-        """Take everything under ``source``."""
-        for document in self._reader.documents(source):
+    def know(self, source: Path, medications: Sequence[Path], before: Mapping[str, Sequence[Any]]) -> None:
+        """Hear of what comes before the source: files that hold Medications, and keys of rows that are there."""
+        for document in Reader(SkipLog()).documents(source, medications) if medications else ():
+            self._flattener.remember(document)
+        for name, keys in before.items():
+            self._flattener.writers[name].know(keys)
+
+    def read(self, source: Path, files: Sequence[Path] | None = None) -> None:
+        """Take everything under ``source``, or only these ``files`` of it."""
+        for document in self._reader.documents(source, files):
             self._flattener.take(document)
 
     def take(self, name: str, data: bytes) -> None:
@@ -172,10 +179,15 @@ class Tables:
             When there was no FHIR R4 at all.
         """
         self._skips.write(self._folder / "skipped.ndjson")
+        result = self.counted()
+        if not any(result.rows.values()) and not result.unsupported:
+            raise InputError(nothing_found(source, self._skips))
+        return result
+
+    def counted(self) -> FlattenResult:
+        """What was made of it, once it is closed, be it nothing."""
         rows = {name: writer.written for name, writer in self._flattener.writers.items()}
         tally = self._flattener.tally
-        if not any(rows.values()) and not tally.unsupported:
-            raise InputError(_nothing(source, self._skips))
         earliest, latest = _span(self._folder / "encounters.parquet")
         return FlattenResult(
             rows=rows,
@@ -210,7 +222,7 @@ class Flattener:
 
     def take(self, document: Document) -> None:
         """Make rows of every resource of a document."""
-        self._remember(document)
+        self.remember(document)
         lookup = Lookup(document.entries, self._medications, document.source, document.known)
         by_type = self._by_type
         for number, (url, resource) in enumerate(document.entries):
@@ -251,7 +263,7 @@ class Flattener:
             if len(writer.rows) >= GROUP:
                 writer.flush()
 
-    def _remember(self, document: Document) -> None:
+    def remember(self, document: Document) -> None:
         """Keep the codes of Medications: a bulk export has them in a file of their own."""
         if document.known is not None and len(self._medications) < MEDICATIONS:
             self._medications |= document.known.medications
@@ -287,7 +299,8 @@ def _span(path: Path) -> tuple[str | None, str | None]:
     return tuple(None if ends[side] is None else ends[side].isoformat() for side in ("min", "max"))  # type: ignore[return-value]
 
 
-def _nothing(source: str, skips: SkipLog) -> str:
+def nothing_found(source: str, skips: SkipLog) -> str:
+    """What to say of a source that holds no FHIR."""
     first = f"; the first of {len(skips.items)} problems: {skips.items[0]}" if skips.items else ""
     advice = "give FHIR R4 JSON Bundles, resources or NDJSON, as they are, in .gz, in .zip or in a folder"
     return f"{source}: no FHIR resources found; {advice}{first}"

@@ -74,6 +74,10 @@ class TableWriter:
             folder / f"{table.name}.parquet", table.schema, compression="zstd", use_dictionary=repeated
         )
 
+    def know(self, keys: Sequence[Any]) -> None:
+        """Hear of keys that are written elsewhere, and are not to be written again."""
+        self._seen.first(keys)
+
     def add(self, rows: list[Row], place: Any) -> None:
         """Take the rows of one resource."""
         self.rows += rows
