@@ -20,8 +20,6 @@ Hashes = np.ndarray[Any, np.dtype[np.uint64]]
 TYPES: Final[dict[pa.DataType, Any]] = {pa.string(): str, pa.float64(): (int, float), pa.int16(): int, pa.bool_(): bool}
 TWICE: Final = ("is there twice; the first one is kept", "remove one of them")
 MISSHAPEN: Final = ("holds a value of a type that FHIR R4 does not allow there", "have its source corrected")
-EXACT: Final = 2**53
-"""Whole numbers beyond it are not all doubles, and Arrow takes none of them for one."""
 ODD: Final = np.uint64(0x9E3779B97F4A7C15)
 """Keeps the hashes of the components of an Observation apart."""
 
@@ -160,6 +158,4 @@ def _fits(column: Column, value: Any) -> bool:
     if value is None:
         return column.nullable
     wanted = TYPES[column.dtype]
-    if wanted is TYPES[pa.float64()] and isinstance(value, int):
-        return not isinstance(value, bool) and abs(value) <= EXACT
     return isinstance(value, wanted) and (wanted is bool or not isinstance(value, bool))

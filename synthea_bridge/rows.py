@@ -59,7 +59,9 @@ def about(resource: Resource, lookup: Lookup) -> str:
     reference = resource.subject
     found = lookup.id(reference)
     if found is None:
-        raise NoPatient("has no reference to a patient" if not reference else "refers to a patient that is not here")
+        parts = (reference.reference, reference.identifier, reference.display) if reference else ()
+        said = any(part is not None for part in parts)
+        raise NoPatient("refers to a patient that is not here" if said else "has no reference to a patient")
     return found
 
 
@@ -164,7 +166,15 @@ def value_of(element: Resource, lookup: Lookup) -> Value:
     """The seven value columns: type, number, comparator, unit, system, code, text."""
     quantity = element.valueQuantity
     if quantity is not None:
-        return ("quantity", quantity.value, quantity.comparator, quantity.code or quantity.unit, None, None, None)
+        return (
+            "quantity",
+            _double(quantity.value),
+            quantity.comparator,
+            quantity.code or quantity.unit,
+            None,
+            None,
+            None,
+        )
     concept = element.valueCodeableConcept
     if concept is not None:
         system, code, display = coded(concept, SNOMED, lookup)
@@ -173,8 +183,13 @@ def value_of(element: Resource, lookup: Lookup) -> Value:
     return NO_VALUE if other is None else _plain(other[0][5:6].lower() + other[0][6:], other[1])
 
 
+def _double(value: Any) -> Any:
+    """A whole number as a double, which Arrow does not make of one beyond 2⁵³."""
+    return float(value) if type(value) is int else value
+
+
 def _plain(kind: str, value: Any) -> Value:
-    number = value if kind == "integer" else None
+    number = _double(value) if kind == "integer" else None
     text = value if isinstance(value, str) else orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
     return (kind, number, None, None, None, None, text)
 

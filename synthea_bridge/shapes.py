@@ -17,18 +17,21 @@ class Loose(dict[str, Any]):
     """A JSON object of any shape, whose members are attributes as those of a :class:`Node`; None where missing."""
 
     def __getattr__(self, name: str) -> Any:
-        return self.get("class" if name == "class_" else name)
+        return loose(self.get("class" if name == "class_" else name))
+
+    def __getitem__(self, name: str) -> Any:
+        return loose(super().__getitem__(name))
+
+
+def loose(value: Any) -> Any:
+    """Parsed JSON whose objects are :class:`Loose`, as far as one can see."""
+    if isinstance(value, dict):
+        return Loose(value)
+    return [loose(inner) if isinstance(inner, dict) else inner for inner in value] if isinstance(value, list) else value
 
 
 NOTHING: Final = Loose()
 ABSENT: Final = msgspec.Raw()
-
-
-def loose(value: Any) -> Any:
-    """Parsed JSON with :class:`Loose` objects."""
-    if isinstance(value, dict):
-        return Loose({key: loose(inner) for key, inner in value.items()})
-    return [loose(inner) for inner in value] if isinstance(value, list) else value
 
 
 class Node(msgspec.Struct, gc=False):

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 @click.option("--condition", help="Condition that features get a flag for: a name, or a SNOMED CT code.")
 @click.option("--index-date", type=click.DateTime(["%Y-%m-%d"]), help="Day at which every patient is described.")
 @click.option("--features", type=click.Path(path_type=Path, dir_okay=False), help="TOML file with more features.")
+@click.option("--workers", type=click.IntRange(1), help="Processes.  [default: all cores, if the source is large]")
 @click.option("--strict", is_flag=True, help="Stop at the first thing that cannot be read.")
 @click.option("--json", "as_json", is_flag=True, help="Print what was made as JSON.")
 def command(
@@ -35,6 +36,7 @@ def command(
     condition: str | None,
     index_date: datetime | None,
     features: Path | None,
+    workers: int | None,
     strict: bool,
     as_json: bool,
 ) -> None:
@@ -57,7 +59,7 @@ def command(
     skips, unused = SkipLog(strict, printer()), SkipLog()
     with atomic_folder(out) as folder:
         with bar("flatten") as progress:
-            result = write_tables(src, folder, skips, progress)
+            result = write_tables(src, folder, skips, progress, workers=workers)
         day = index_date.date() if index_date else _index_date(src, result)
         described = write_features(folder, build_schema(day, asked, extra), unused)
         summary: dict[str, Any] = {
