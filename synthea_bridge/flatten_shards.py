@@ -14,11 +14,11 @@ from typing import Any, Final
 import orjson
 import pyarrow.parquet as pq
 
+from synthea_bridge.batches import Seen, hashes_of
 from synthea_bridge.bundles import Reader
 from synthea_bridge.engines import Engine, Mark, Task, mark_name
 from synthea_bridge.errors import InputError, LimitError, UsageError
 from synthea_bridge.flatten import nothing_found, tables_in
-from synthea_bridge.parquet import Seen
 from synthea_bridge.prevalence import parts_of, weigh
 from synthea_bridge.progress import Progress, silent
 from synthea_bridge.skips import Skip, SkipLog
@@ -63,8 +63,8 @@ class FilesWork:
         """Says what was made and what was skipped."""
         skips = SkipLog(self.strict)
         with tables_in(folder, skips) as tables:
-            tables.know(self.source, self._paths(self.medications), self.before)
-            tables.read(self.source, self._paths(self.files))
+            tables.know(self._paths(self.medications), self.before)
+            tables.read(self._paths(self.files), self.source if self.source.is_dir() else self.source.parent)
         result, closed = tables.counted(), _closed(folder)
         if self.parts:
             weigh(folder, list(self.parts))
@@ -90,8 +90,9 @@ class TwiceWork:
             for key in self.keys:
                 path = self.out / table.name / f"shard={key}" / f"{table.name}.parquet"
                 columns = pq.read_table(path, columns=list(table.key), partitioning=None).to_pydict().values()
-                keys = list(zip(*columns, strict=True)) if len(table.key) > 1 else list(*columns)
-                twice = [one for one, first in zip(keys, seen.first(keys), strict=True) if not first]
+                keys = list(zip(*columns, strict=True))
+                first = seen.first(hashes_of(table, keys))
+                twice = [one for one, new in zip(keys, first, strict=True) if not new]
                 if twice:
                     found.setdefault(key, {})[table.name] = twice
         return {"twice": found}
@@ -136,7 +137,7 @@ def flatten_shards(
     marks = run([Task(work.key, work) for work in works], progress)
     (found,) = run([Task(TWICE, TwiceWork(out.absolute(), tuple(marks)))]).values()
     twice = found["outcome"]["twice"]
-    again = [replace(work, before=_keys(twice[work.key])) for work in works if work.key in twice]
+    again = [replace(work, before=twice[work.key]) for work in works if work.key in twice]
     for key, mark in run([Task(f"{work.key}-once", work) for work in again]).items():
         marks[key.removesuffix("-once")] = mark
     _check(out, marks)
@@ -169,12 +170,12 @@ def partition(folder: Path, key: str) -> None:
 def _works(source: Path, shard_bytes: int, ignored: Counter[str], *, strict: bool) -> Iterator[FilesWork]:
     """The files in order, as many as make a shard."""
     reader = Reader(SkipLog())
-    paths = reader.files(source)
+    files = reader.files(source)
     ignored.update(reader.ignored)
     parts = parts_of(source)
     names, size, known, number = list[str](), 0, list[str](), 0
     medications = list[str]()
-    for path in paths:
+    for path in (file.path for file in files):
         name = "" if path == source else path.relative_to(source).as_posix()
         names.append(name)
         size += path.stat().st_size
@@ -212,11 +213,6 @@ def _fingerprint(works: Iterable[FilesWork]) -> str:
         said = [work.key, [[name, (work.source / name).stat().st_size] for name in work.files], work.parts]
         digest.update(orjson.dumps(said))
     return digest.hexdigest()
-
-
-def _keys(twice: Keys) -> Keys:
-    """Keys as they are before they become JSON."""
-    return {name: [tuple(one) if isinstance(one, list) else one for one in keys] for name, keys in twice.items()}
 
 
 def _among(progress: Progress, among: int) -> Progress:

@@ -4,20 +4,44 @@ from __future__ import annotations
 
 import os
 import pickle
+import signal
 import subprocess
+import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from synthea_bridge.engines import Task
+from fhirsynth.assemble.in_shards import Shards
+from synthea_bridge.engines import Engine, Task
 from synthea_bridge.engines.local import LocalEngine
 from synthea_bridge.engines.spark import SparkEngine
 from synthea_bridge.engines.spark.delivery import Target, folder_of
 from synthea_bridge.engines.spark.executor import Given, do, explained, package_version
 from synthea_bridge.engines.spark.java_home import java_home
 from synthea_bridge.errors import HelperError, SyntheaError, UsageError, WorkerError
-from tests.test_engines import Fails, Killed, files_of, tasks
+from synthea_bridge.flatten_shards import flatten_shards
+from synthea_bridge.sharded import generate_shards
+from synthea_bridge.skips import SkipLog
+from synthea_bridge.spec import GenerateSpec
+from tests.test_engines import Fails, Killed, Letters, files_of, tasks
+
+
+@dataclass(frozen=True)
+class KillsOnce:
+    """Ends a process the first time it is done: the one with this id, or the executor that it is done on."""
+
+    before: Path
+    process: int | None = None
+
+    def __call__(self, folder: Path) -> dict[str, Any]:
+        if not self.before.exists():
+            self.before.touch()
+            daemon = Path(f"/proc/{os.getppid()}/stat").read_text()
+            os.kill(self.process or int(daemon.rpartition(")")[2].split()[1]), signal.SIGKILL)
+        return Letters("c")(folder)
 
 
 def whole(folder: Path) -> dict[str, bytes]:
@@ -161,3 +185,53 @@ def test_failures_on_executors_are_one_line(cluster: tuple[SparkEngine, Path], t
         list(engine.run([Task("d", 3)], str(tmp_path), made_from="seed 1"))  # type: ignore[arg-type]
     with pytest.raises(WorkerError, match=r"^Spark has given up: [^\n]*crashed[^\n]*what is done stays"):
         list(engine.run([Task("e", Killed())], str(tmp_path), made_from="seed 1"))
+
+
+@pytest.mark.slow
+def test_an_executor_that_is_killed_changes_nothing(cluster: tuple[SparkEngine, Path], tmp_path: Path) -> None:
+    engine, _ = cluster
+    todo = [*tasks("ab"), Task("c", KillsOnce(tmp_path / "killed")), *tasks("de")]
+    list(engine.run(todo, str(tmp_path / "out"), made_from="seed 1"))
+    assert (tmp_path / "killed").exists()
+    assert files_of(tmp_path / "out") == by_local_engine(tmp_path / "other")
+
+
+def drive(folder: str) -> None:
+    """Run tasks of which one ends this very process."""
+    todo = [*tasks("ab"), Task("c", KillsOnce(Path(folder) / "killed", os.getpid())), *tasks("de")]
+    list(SparkEngine("local[1]").run(todo, f"{folder}/out", made_from="seed 1"))
+
+
+@pytest.mark.slow
+def test_a_driver_that_is_killed_goes_on_when_it_is_called_again(
+    cluster: tuple[SparkEngine, Path], tmp_path: Path
+) -> None:
+    engine, _ = cluster
+    code = f"from tests.test_spark import drive; drive({str(tmp_path)!r})"
+    done = subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parent.parent, check=False)
+    assert done.returncode == -signal.SIGKILL
+    assert {path.stem for path in (tmp_path / "out" / "_shards").glob("*.json")} >= {"a", "b"}
+    list(engine.run(tasks(), str(tmp_path / "out"), made_from="seed 1"))
+    assert files_of(tmp_path / "out") == by_local_engine(tmp_path / "other")
+
+
+SPEC = GenerateSpec(population=4, shard_size=2, seed=3, min_age=0, max_age=30, threads=1, heap="1g")
+
+
+def everything(folder: Path, source: Path, engine: Engine) -> dict[str, bytes]:
+    """From Synthea to tables to Bundles."""
+    generate_shards(SPEC, str(folder / "made"), engine, ["tables", "bundles"])
+    flatten_shards(source, folder / "tables", engine, shard_bytes=1)
+    shards = Shards(engine, str(folder / "bundles"), "tables of seed 3")
+    shards.tables(folder / "made" / "tables", None, SkipLog())
+    return files_of(folder)
+
+
+@pytest.mark.slow
+def test_simulated_patients_are_the_same_bytes(cluster: tuple[SparkEngine, Path], tmp_path: Path) -> None:
+    source = tmp_path / "here" / "made" / "bundles"
+    here = everything(tmp_path / "here", source, LocalEngine())
+    assert everything(tmp_path / "there", source, cluster[0]) == here
+    assert "made/manifest.json" in here
+    assert "tables/patients/shard=files-00001/patients.parquet" in here
+    assert "bundles/bundles/control-00001.ndjson.gz" in here

@@ -77,7 +77,9 @@ def command(
     if tables and timeline is not None:
         raise UsageError(f"{folder}: holds tables, which say when everything was; leave out --timeline")
     if not tables and not (folder / ROWS).exists():
-        raise UsageError(f"{folder}: holds neither {ROWS} nor tables; make it with: fhirsynth augment, or flatten")
+        raise UsageError(
+            f"{folder}: holds neither {ROWS} nor patients.parquet; make it with: fhirsynth augment, or flatten"
+        )
     skips = SkipLog(strict, printer())
     if wants_shards(sharding["shard_size"], sharding):
         if profile is not None:

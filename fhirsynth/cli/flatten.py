@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 @click.option("--features", type=click.Path(path_type=Path, dir_okay=False), help="TOML file with more features.")
 @click.option("--strict", is_flag=True, help="Stop at the first thing that cannot be read.")
 @click.option("--shard-size", type=click.IntRange(1), metavar="MB", help="A file of each table for so many MB of SRC.")
-@click.option("--workers", type=click.IntRange(1), help="Processes that make shards.  [default: all cores]")
+@click.option("--workers", type=click.IntRange(1), help="Processes.  [default: all cores, if the source is large]")
 @engine_options()
 @click.option("--json", "as_json", is_flag=True, help="Print what was made as JSON.")
 def command(
@@ -40,6 +40,7 @@ def command(
     index_date: datetime | None,
     features: Path | None,
     strict: bool,
+    workers: int | None,
     as_json: bool,
     **sharding: Any,
 ) -> None:
@@ -76,10 +77,10 @@ def command(
         skips = SkipLog(strict, printer())
         with atomic_folder(out) as folder:
             with bar("flatten") as progress:
-                result = write_tables(src, folder, skips, progress)
+                result = write_tables(src, folder, skips, progress, workers=workers)
             summary = described(folder, result.outcome)
     else:
-        outcome, skips = _in_shards(src, out, strict=strict, **sharding)
+        outcome, skips = _in_shards(src, out, strict=strict, workers=workers, **sharding)
         write_json(out / "manifest.json", {"stage": "tables", **outcome})  # says how features can be made
         summary = described(out, outcome)
     _report(summary, skips, unused, out, as_json)
