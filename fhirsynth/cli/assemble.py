@@ -67,7 +67,9 @@ def command(
     if tables and timeline is not None:
         raise UsageError(f"{folder}: holds tables, which say when everything was; leave out --timeline")
     if not tables and not (folder / ROWS).exists():
-        raise UsageError(f"{folder}: holds neither {ROWS} nor patients.parquet; make it with: fhirsynth augment, or flatten")
+        raise UsageError(
+            f"{folder}: holds neither {ROWS} nor patients.parquet; make it with: fhirsynth augment, or flatten"
+        )
     skips = SkipLog(strict, printer())
     with atomic_folder(out) as scratch:
         if tables:
