@@ -227,7 +227,8 @@ def _referred(values: pd.Series, column: str, indices: Mapping[str, pd.Index[str
 
 def _whole(tables: Path, name: str, columns: list[str]) -> Frame:
     files = [_open(path, name, columns) for path in files_of(tables, name)]
-    return pd.concat([file.read(columns).to_pandas() for file in files], ignore_index=True)
+    found: Frame = pd.concat([file.read(columns).to_pandas() for file in files], ignore_index=True)
+    return found
 
 
 def _open(path: Path, name: str, columns: Sequence[str], words: Sequence[str] = ()) -> pq.ParquetFile:
