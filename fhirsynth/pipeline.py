@@ -288,6 +288,7 @@ class Run:
             schema,
             seed=derive(self.spec.seed, "evaluate"),
             extras=Extras(oracle=fresh, histories=histories, uplift=uplift),
+            workers=self.workers,
             progress=progress,
         )
         drawn = [stage for stage, asked in (("oracle", self.spec.oracle), ("prior", self.spec.prior)) if asked]
