@@ -16,6 +16,7 @@ from synthea_bridge.errors import UsageError, WorkerError
 
 OURS: Final = {
     "spark.app.name": "fhirsynth",
+    "spark.driver.maxResultSize": "0",
     "spark.ui.enabled": "false",
     "spark.ui.showConsoleProgress": "false",
 }
