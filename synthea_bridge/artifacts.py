@@ -7,7 +7,7 @@ A lock file has one line an artifact, ``group:artifact:version[:classifier] SHA-
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from hashlib import sha256
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from synthea_bridge.errors import ArtifactError
-from synthea_bridge.files import read_json, sha256_of, write_json
+from synthea_bridge.files import alone, read_json, sha256_of, write_json
 from synthea_bridge.progress import Progress, silent
 
 CONNECTIONS = 8
@@ -97,6 +97,13 @@ def fetch(name: str, progress: Progress = silent) -> list[Path]:
     text = lock_text(name)
     artifacts = parse_lock(text)
     marker = cache_folder() / "verified" / f"{name}-{sha256(text.encode()).hexdigest()[:16]}.json"
+    if marker.exists():
+        return _fetched(artifacts, marker, progress)
+    with alone(cache_folder() / "fetch.lock"):
+        return _fetched(artifacts, marker, progress)
+
+
+def _fetched(artifacts: Sequence[Artifact], marker: Path, progress: Progress) -> list[Path]:
     known = _read_marker(marker)
     paths: dict[Artifact, Path] = {}
     with ThreadPoolExecutor(CONNECTIONS) as pool:

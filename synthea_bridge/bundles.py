@@ -21,6 +21,7 @@ from synthea_bridge.references import Entry, Known
 from synthea_bridge.shapes import loose
 from synthea_bridge.skips import Skip, SkipLog
 from synthea_bridge.streams import BOM, LIMITS, Limits, Stream, open_streams, suffix_of
+from synthea_bridge.unreadable import JSON, is_object, kind_of, not_json, words_of
 from synthea_bridge.versions import declared_version, other_version
 
 OURS: Final = frozenset(
@@ -38,19 +39,6 @@ OURS: Final = frozenset(
 )
 """Files of ours that lie beside Bundles and hold no FHIR."""
 READABLE: Final = frozenset({".json", ".ndjson", ".jsonl", ".zip"})
-MAGIC: Final = (
-    (b"\x89PNG", "a PNG picture"),
-    (b"\xff\xd8\xff", "a JPEG picture"),
-    (b"GIF8", "a GIF picture"),
-    (b"RIFF", "a picture or sound"),
-    (b"BM", "a bitmap picture"),
-    (b"II*\x00", "a TIFF picture"),
-    (b"MM\x00*", "a TIFF picture"),
-    (b"%PDF", "a PDF"),
-    (b"PAR1", "a Parquet file"),
-    (b"<", "XML"),
-)
-"""How files begin that are often given a wrong name."""
 LARGE: Final = 16 << 20
 """Bytes from which on a Bundle is read in parts: parsed, it takes ten times as many."""
 PART: Final = 2000
@@ -192,7 +180,7 @@ class Reader:
             self._skip(stream.name, "", str(error), "split it into smaller files")
         except (EOFError, zlib.error, OSError) as error:
             cut = isinstance(error, EOFError)
-            problem = "is cut short" if cut else f"cannot be read ({_words(error)})"
+            problem = "is cut short" if cut else f"cannot be read ({words_of(error)})"
             self._skip(stream.name, "", problem, "fetch or export it again")
 
     def _whole(self, stream: Stream) -> Iterator[Document]:
@@ -209,19 +197,19 @@ class Reader:
             value = orjson.loads(data)
         except orjson.JSONDecodeError as error:
             lines = data.splitlines()
-            if len(lines) > 1 and _is_object(lines[0]) and _is_object(lines[1]):
+            if len(lines) > 1 and is_object(lines[0]) and is_object(lines[1]):
                 for number, line in enumerate(lines, start=1):
                     yield from self._line(stream.name, number, line)
             else:
-                self._skip(stream.name, "", *_not_json(data, error))
+                self._skip(stream.name, "", *not_json(data, error))
             return
         del data
         yield from self._document(stream.name, value)
 
     def _large(self, stream: Stream, head: bytes) -> Iterator[Document]:
         """A Bundle in parts: its entries wait on disk until everything that references can point to is known."""
-        if _kind(head):
-            self._skip(stream.name, "", *_not_json(head, None))
+        if kind_of(head):
+            self._skip(stream.name, "", *not_json(head, None))
             return
         known = Known()
         with tempfile.TemporaryFile() as waiting:
@@ -253,8 +241,8 @@ class Reader:
 
     def _lines(self, stream: Stream) -> Iterator[Document]:
         for number, line in enumerate(stream.lines(), start=1):
-            if number == 1 and _kind(line):
-                self._skip(stream.name, "", *_not_json(line, None))
+            if number == 1 and kind_of(line):
+                self._skip(stream.name, "", *not_json(line, None))
                 return
             before = len(self.skips.items)
             yield from self._line(stream.name, number, line)
@@ -272,7 +260,7 @@ class Reader:
         try:
             value = orjson.loads(line)
         except orjson.JSONDecodeError as error:
-            self._skip(source, "", *_not_json(line, error))
+            self._skip(source, "", *not_json(line, error))
             return
         yield from self._document(source, value)
 
@@ -294,7 +282,7 @@ class Reader:
         """The resources in a parsed value; None when it holds none."""
         advice = "remove it, or give a FHIR R4 resource or Bundle"
         if not isinstance(value, dict):
-            self._skip(source, "", f"is a JSON {_JSON.get(type(value), 'value')}, not an object", advice)
+            self._skip(source, "", f"is a JSON {JSON.get(type(value), 'value')}, not an object", advice)
             return None
         kind = value.get("resourceType")
         if not isinstance(kind, str):
@@ -336,43 +324,5 @@ class Reader:
         self.skips.add(Skip(source, entry, problem, advice))
 
 
-_JSON: Final[dict[type, str]] = {
-    list: "list",
-    str: "string",
-    int: "number",
-    float: "number",
-    bool: "boolean",
-    type(None): "null",
-}
-
-
 def _root(path: Path) -> Path:
     return path if path.is_dir() else path.parent
-
-
-def _words(error: BaseException) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0]
-
-
-def _is_object(line: bytes) -> bool:
-    try:
-        return isinstance(orjson.loads(line), dict)
-    except orjson.JSONDecodeError:
-        return False
-
-
-def _kind(data: bytes) -> str | None:
-    return next((name for magic, name in MAGIC if data.startswith(magic)), None)
-
-
-def _not_json(data: bytes, error: orjson.JSONDecodeError | None) -> tuple[str, str]:
-    """What is wrong with bytes that are no JSON, and what to do."""
-    kind = _kind(data)
-    if kind is not None:
-        return f"is no JSON but {kind}", "remove it, or give its FHIR JSON"
-    if not data.strip():
-        return "is empty", "fetch or export it again"
-    if error is not None and data.lstrip()[:1] in b"{[" and error.pos >= len(error.doc.rstrip()) - 1:
-        return "is JSON that is cut short", "fetch or export it again"
-    reason = error.msg if error is not None else "unreadable"
-    return f"is no JSON ({reason.partition(':')[0]})", "remove it, or export it again as FHIR JSON"

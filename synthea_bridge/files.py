@@ -68,6 +68,20 @@ def atomic_folder(path: Path, key: str | None = None) -> Iterator[Path]:
     shutil.rmtree(old, ignore_errors=True)
 
 
+@contextmanager
+def alone(lock: Path) -> Iterator[None]:
+    """Let one process at a time into the block, among all that name the same ``lock``; on Windows all of them."""
+    try:
+        import fcntl
+    except ModuleNotFoundError:
+        yield
+        return
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with lock.open("wb") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+
+
 def write_json(path: Path, value: Any) -> None:
     """Write ``value`` as indented JSON with sorted keys, atomically."""
     with atomic_file(path) as scratch:

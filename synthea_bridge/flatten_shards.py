@@ -19,6 +19,7 @@ from synthea_bridge.bundles import Reader
 from synthea_bridge.engines import Engine, Mark, Task, mark_name
 from synthea_bridge.errors import InputError, LimitError, UsageError
 from synthea_bridge.flatten import nothing_found, tables_in
+from synthea_bridge.parquet import partition
 from synthea_bridge.prevalence import parts_of, weigh
 from synthea_bridge.progress import Progress, silent
 from synthea_bridge.skips import Skip, SkipLog
@@ -68,7 +69,7 @@ class FilesWork:
         result, closed = tables.counted(), _closed(folder)
         if self.parts:
             weigh(folder, list(self.parts))
-        partition(folder, self.key)
+        partition(folder, folder, self.key)
         return {"tables": result.outcome, "skips": [asdict(one) for one in skips.items], "closed": closed}
 
     def _paths(self, names: Sequence[str]) -> list[Path]:
@@ -157,14 +158,6 @@ def _closed(folder: Path) -> bool:
     ids = {table.name: pq.read_table(folder / f"{table.name}.parquet", columns=["patient_id"]) for table in TABLES}
     known = set(ids["patients"]["patient_id"].to_pylist())
     return all(known.issuperset(one["patient_id"].unique().to_pylist()) for one in ids.values())
-
-
-def partition(folder: Path, key: str) -> None:
-    """Move the tables that were written into ``folder`` to where readers look for one partition of each."""
-    for file in sorted(folder.glob("*.parquet")):
-        target = folder / file.stem / f"shard={key}" / file.name
-        target.parent.mkdir(parents=True)
-        file.replace(target)
 
 
 def _works(source: Path, shard_bytes: int, ignored: Counter[str], *, strict: bool) -> Iterator[FilesWork]:

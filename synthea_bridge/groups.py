@@ -28,8 +28,8 @@ SIZE: Final = 16 << 20
 """Bytes of a group, if files are not larger: a third of a second's work."""
 PACKED: Final = 8
 """How many bytes one byte of an archive counts for."""
-PAYS: Final = 64 << 20
-"""Bytes from which on several processes are faster than one, which need a second each to begin."""
+PAYS: Final = 512 << 20
+"""Bytes from which on several processes are faster than one: each needs a second to begin."""
 AHEAD: Final = 2
 """Groups that wait for each process; their batches lie on disk."""
 

@@ -17,7 +17,7 @@ from typing import IO
 
 from synthea_bridge.artifacts import cache_folder, fetch
 from synthea_bridge.errors import HelperError, JavaMissing
-from synthea_bridge.files import atomic_folder
+from synthea_bridge.files import alone, atomic_folder
 from synthea_bridge.progress import Progress, silent
 
 OLDEST_JAVA = 17
@@ -99,8 +99,12 @@ def compile_sources(name: str, sources: Mapping[str, bytes], jars: Sequence[Path
     parts = [part for file in sorted(sources) for part in (file.encode(), sources[file])]
     digest = sha256(b"\n".join([*parts, *(jar.name.encode() for jar in jars)])).hexdigest()[:16]
     target = cache_folder() / "helpers" / f"{name}-{digest}"
-    if not (target / f"{name}.class").exists():
-        (compiler,) = fetch("ecj")
+    if (target / f"{name}.class").exists():
+        return target
+    (compiler,) = fetch("ecj")
+    with alone(cache_folder() / "compile.lock"):
+        if (target / f"{name}.class").exists():
+            return target
         with atomic_folder(target) as scratch:
             for file, source in sources.items():
                 (scratch / file).write_bytes(source)

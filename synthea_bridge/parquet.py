@@ -79,3 +79,11 @@ class TableWriter:
         self._writer.write_table(rows.combine_chunks())
         self.written += len(rows)
         self.undated += sum(rows[name].null_count - rows[f"{name}_text"].null_count for name in self._dates)
+
+
+def partition(folder: Path, target: Path, key: str) -> None:
+    """Move the tables in ``folder`` below ``target``, to where readers look for one partition of each."""
+    for file in sorted(folder.glob("*.parquet")):
+        place = target / file.stem / f"shard={key}" / file.name
+        place.parent.mkdir(parents=True)
+        file.replace(place)

@@ -17,6 +17,7 @@ from synthea_bridge.errors import ShortfallError
 from synthea_bridge.files import write_json
 from synthea_bridge.flatten import tables_in
 from synthea_bridge.generate import KEPT, GenerateResult
+from synthea_bridge.parquet import partition
 from synthea_bridge.plan import plans
 from synthea_bridge.prevalence import Part
 from synthea_bridge.progress import Progress, silent
@@ -66,7 +67,7 @@ class ShardWork:
         outcome: dict[str, Any] = {"plan": self.shard.plan, "counts": told.counts, "mends": told.mends}
         if tables is not None:
             outcome["tables"] = tables.result(self.shard.key).outcome if told.kept else None
-            _partition(folder, self.shard.key)
+            partition(folder, folder / "tables", self.shard.key)
         if lines:
             outcome["references"] = sorted(told.shared)
         if "ndjson" in self.write:
@@ -241,11 +242,3 @@ def _outcome(result: GenerateResult, keys: Mapping[int, list[str]]) -> dict[str,
 def _listed(mark: Mark) -> dict[str, Any]:
     """A shard as the manifest lists it."""
     return {"key": mark["key"], "counts": mark["outcome"].get("counts", {}), "files": mark["files"]}
-
-
-def _partition(folder: Path, key: str) -> None:
-    """Move the tables that were written into ``folder`` to where readers look for one partition of each."""
-    for file in sorted(folder.glob("*.parquet")):
-        target = folder / "tables" / file.stem / f"shard={key}" / file.name
-        target.parent.mkdir(parents=True)
-        file.replace(target)

@@ -45,8 +45,8 @@ def rows(tmp_path: Path) -> tuple[pd.DataFrame, Manner]:
     return frame, Manner(*files, "run", 1, 3.0, "en-US", False)
 
 
-@pytest.mark.parametrize("size", [3, pytest.param(7, marks=pytest.mark.slow)])
-def test_rows_become_what_they_become_in_one_pass(tmp_path: Path, size: int) -> None:
+@pytest.mark.slow
+def test_rows_become_what_they_become_in_one_pass(tmp_path: Path) -> None:
     frame, manner = rows(tmp_path)
     skips, single = SkipLog(), tmp_path / "single"
     whole = assemble(
@@ -54,7 +54,7 @@ def test_rows_become_what_they_become_in_one_pass(tmp_path: Path, size: int) -> 
     )
     whole.clinical = look_over(single, frame, example_schema(), "run", {skip.entry for skip in skips.items})
     shards = Shards(LocalEngine(), str(tmp_path / "out"), "rows", "none")
-    result = shards.rows(manner, len(frame), size, SkipLog())
+    result = shards.rows(manner, len(frame), 3, SkipLog())
     assert result.outcome == whole.outcome
     assert [str(one) for one in result.skips.items] == [str(one) for one in skips.items]
     assert len(skips.items) == 1

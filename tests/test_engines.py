@@ -21,6 +21,7 @@ import pytest
 from synthea_bridge.engines import Task
 from synthea_bridge.engines.local import LocalEngine
 from synthea_bridge.errors import InputError, SyntheaError, UsageError, WorkerError
+from synthea_bridge.files import alone
 
 ROOT = Path(__file__).parent.parent
 
@@ -181,3 +182,12 @@ def test_processes_end_with_their_parent(tmp_path: Path, sign: signal.Signals) -
     for worker in workers:
         assert select.select([worker], [], [], 60)[0]
         os.close(worker)
+
+
+def test_one_process_at_a_time_fills_what_all_share(tmp_path: Path) -> None:
+    fcntl = pytest.importorskip("fcntl")
+    lock = tmp_path / "cache" / "lock"
+    with alone(lock), lock.open("rb") as other, pytest.raises(BlockingIOError):
+        fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    with lock.open("rb") as other:
+        fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)

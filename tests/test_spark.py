@@ -120,6 +120,12 @@ def test_what_spark_says_becomes_one_line() -> None:
     assert "\n" not in str(lost)
 
 
+def test_a_master_of_no_kind_is_one_line() -> None:
+    pytest.importorskip("pyspark")
+    with pytest.raises(UsageError, match=r"^--master mesos://a: give yarn, local\[CORES\], spark://"):
+        assert SparkEngine("mesos://a").session
+
+
 def test_spark_is_started_on_the_bundled_java(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FHIRSYNTH_CACHE", str(tmp_path))
     monkeypatch.delenv("JAVA_HOME", raising=False)

@@ -17,6 +17,8 @@ LOCKS = {
     "hapi": ("sandbox", "397 MB"),
 }
 """Sets of artifacts: what they are for, and their size."""
+EXTRAS = {"ctgan": ("sdv", "ctgan", "torch"), "spark": ("pyspark",)}
+"""The packages of each extra."""
 
 
 @click.command("doctor")
@@ -50,10 +52,11 @@ def command(get: bool, as_json: bool) -> None:
             if absent
             else f"{len(locked)} artifacts present, for {use}"
         )
-    missing = [name for name in ("sdv", "ctgan", "torch") if find_spec(name) is None]
-    found["fhirsynth[ctgan]"] = (
-        f"missing: {', '.join(missing)}; get it with: pip install 'fhirsynth[ctgan]'" if missing else "present"
-    )
+    for extra, names in EXTRAS.items():
+        missing = [name for name in names if find_spec(name) is None]
+        found[f"fhirsynth[{extra}]"] = (
+            f"missing: {', '.join(missing)}; get it with: pip install 'fhirsynth[{extra}]'" if missing else "present"
+        )
     if as_json:
         click.echo(json.dumps(found, indent=2))
     else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import tempfile
 import threading
@@ -16,6 +17,7 @@ from synthea_bridge.errors import UsageError, WorkerError
 
 OURS: Final = {
     "spark.app.name": "fhirsynth",
+    "spark.driver.maxResultSize": "0",
     "spark.ui.enabled": "false",
     "spark.ui.showConsoleProgress": "false",
 }
@@ -34,12 +36,15 @@ logger.network.name = org.apache.spark.network
 logger.network.level = off
 logger.rpc.name = org.apache.spark.rpc
 logger.rpc.level = off
+logger.worker.name = org.apache.spark.deploy.worker
+logger.worker.level = off
 logger.executor.name = org.apache.spark.executor
 logger.executor.level = off
 logger.tasks.name = org.apache.spark.scheduler.TaskSetManager
 logger.tasks.level = off
 """
 """What goes wrong in a task is told by whoever asked for it."""
+_MASTER: Final = re.compile(r"yarn$|local|spark://|k8s://")
 LOOK_S: Final = 0.5
 """How often the driver looks how far the executors are."""
 
@@ -50,7 +55,7 @@ def start(master: str | None, settings: Mapping[str, str]) -> tuple[Any, bool]:
     Raises
     ------
     UsageError
-        When PySpark is not installed.
+        When PySpark is not installed, or there is no such kind of master.
     WorkerError
         When Spark does not start.
     """
@@ -60,6 +65,8 @@ def start(master: str | None, settings: Mapping[str, str]) -> tuple[Any, bool]:
         raise UsageError(
             "--engine spark needs the extra 'spark'; install it with: pip install 'fhirsynth[spark]'"
         ) from error
+    if master is not None and not _MASTER.match(master):
+        raise UsageError(f"--master {master}: give yarn, local[CORES], spark://HOST:PORT or k8s://https://HOST:PORT")
     session = SparkSession.getActiveSession()
     if session is not None:
         return session, False
@@ -67,7 +74,7 @@ def start(master: str | None, settings: Mapping[str, str]) -> tuple[Any, bool]:
     for name, value in {**OURS, **settings}.items():
         builder = builder.config(name, value)
     try:
-        with tempfile.TemporaryDirectory(prefix="fhirsynth-") as scratch, _environment(_wanted(master, Path(scratch))):
+        with tempfile.TemporaryDirectory(prefix="fhirsynth-") as scratch, _environment(_wanted(Path(scratch))):
             return builder.getOrCreate(), True
     except Exception as error:  # noqa: BLE001  # Spark's, and those of py4j
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
@@ -75,7 +82,7 @@ def start(master: str | None, settings: Mapping[str, str]) -> tuple[Any, bool]:
         raise WorkerError(f"Spark does not start with --master {master}: {reason[:300]}") from None
 
 
-def _wanted(master: str | None, scratch: Path) -> dict[str, str]:
+def _wanted(scratch: Path) -> dict[str, str]:
     """What the environment must say while Spark starts."""
     wanted = {}
     if "PYSPARK_GATEWAY_PORT" not in os.environ:  # else spark-submit has started Java
@@ -85,8 +92,7 @@ def _wanted(master: str | None, scratch: Path) -> dict[str, str]:
             logging.write_text(LOGGING, encoding="utf-8")
             given = os.environ.get("SPARK_SUBMIT_OPTS", "")
             wanted["SPARK_SUBMIT_OPTS"] = f"{given} -Dlog4j2.configurationFile={logging.as_uri()}".strip()
-    if master is not None and master.startswith("local"):
-        wanted["PYSPARK_PYTHON"] = os.environ.get("PYSPARK_PYTHON", sys.executable)
+    wanted["PYSPARK_PYTHON"] = os.environ.get("PYSPARK_PYTHON", sys.executable)
     return wanted
 
 
