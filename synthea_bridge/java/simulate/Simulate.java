@@ -165,7 +165,7 @@ public final class Simulate {
     }
     TimedTable.install();
     helpLoading();
-    return new Generator(options, new Exporter.ExporterRuntimeOptions());
+    return new Life(options);
   }
 
   /**
