@@ -1,4 +1,3 @@
-import java.lang.reflect.Field;
 import java.util.AbstractList;
 import java.util.ArrayList;
 import java.util.Iterator;
@@ -7,42 +6,58 @@ import java.util.Map;
 import java.util.NoSuchElementException;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
+import org.mitre.synthea.engine.Logic;
 import org.mitre.synthea.engine.Module;
 import org.mitre.synthea.engine.State;
+import org.mitre.synthea.modules.EncounterModule;
 import org.mitre.synthea.world.agents.Person;
 
 /**
- * The modules that a person is in. Synthea asks each of them every week, though most wait for a moment that they know, often
- * decades ahead; an iteration leaves these out until then. Each iteration is a step of time: the first at the moment up to which
- * the person is simulated, the later ones a step beyond it.
+ * The modules that a person is in. Synthea goes through all of them every week, though most wait: for a moment that they know, often
+ * decades ahead, for a checkup, or for what has not come about. An iteration leaves out those that would go on waiting. Each
+ * iteration is a step of time: the first at the moment up to which the person is simulated, the later ones a step beyond it.
  */
 final class Awake extends AbstractList<Module> {
-  private static final Field SUBMODULE = field();
+  private static final Hidden<Logic> ALLOW = new Hidden<>(State.Guard.class, "allow");
+  private static final Hidden<Boolean> WELLNESS = new Hidden<>(State.Encounter.class, "wellness");
+  private static final Hidden<String> SUBMODULE = new Hidden<>(State.CallSubmodule.class, "submodule");
   private static final Map<String, String> KEYS = new ConcurrentHashMap<>(); // of the histories of submodules, by path
+
+  /** A module, and what is known of the person in it. */
+  private static final class Place {
+    private final Module module;
+    private final boolean alone; // no submodule has its name, so that its history stays the same list
+    private List<State> history = null;
+    private long until = Long.MIN_VALUE; // it goes on no sooner
+
+    Place(Module module, boolean alone) {
+      this.module = module;
+      this.alone = alone;
+    }
+  }
 
   private final Person person;
   private final long step;
-  private final Set<String> submodules; // names of submodules, whose histories several modules share
-  private final List<Module> modules;
-  private final List<Long> until = new ArrayList<>(); // when each of them goes on, as far as is known
+  private final List<Place> places = new ArrayList<>();
   private boolean begun = false;
 
   Awake(Person person, long step, Set<String> submodules) {
     this.person = person;
     this.step = step;
-    this.submodules = submodules;
-    modules = new ArrayList<>(person.currentModules);
-    modules.forEach(module -> until.add(Long.MIN_VALUE));
+    List<Module> all = person.currentModules;
+    for (int at = 0; at < all.size(); at++) { // an iteration might leave some out
+      places.add(new Place(all.get(at), !submodules.contains(all.get(at).name)));
+    }
   }
 
   @Override
   public Module get(int at) {
-    return modules.get(at);
+    return places.get(at).module;
   }
 
   @Override
   public int size() {
-    return modules.size();
+    return places.size();
   }
 
   @Override
@@ -51,15 +66,14 @@ final class Awake extends AbstractList<Module> {
     begun = true;
     return new Iterator<>() {
       private int at = -1;
+      private int next = 0;
 
       @Override
       public boolean hasNext() {
-        int next = at + 1;
-        while (next < modules.size() && waits(next, time)) {
+        while (next < places.size() && waits(places.get(next), time)) {
           next++;
         }
-        at = next - 1;
-        return next < modules.size();
+        return next < places.size();
       }
 
       @Override
@@ -67,56 +81,62 @@ final class Awake extends AbstractList<Module> {
         if (!hasNext()) {
           throw new NoSuchElementException();
         }
-        return modules.get(++at);
+        at = next++;
+        return get(at);
       }
 
       @Override
       public void remove() {
-        modules.remove(at);
-        until.remove(at--);
+        places.remove(at);
+        next = at;
       }
     };
   }
 
-  private boolean waits(int at, long time) {
-    if (until.get(at) > time) {
+  private boolean waits(Place place, long time) {
+    if (place.until > time) {
       return true;
     }
-    String name = modules.get(at).name;
-    State state = state(name);
-    if (state instanceof State.Delayable delay && !submodules.contains(name) && delay.next != null) {
-      until.set(at, delay.next);
+    List<State> history = place.history == null ? history(place.module.name) : place.history;
+    if (history == null) {
+      return false;
     }
-    return waits(state, time);
+    if (place.alone) {
+      place.history = history;
+      if (history.get(0) instanceof State.Delayable delay && delay.next != null) {
+        place.until = delay.next;
+      }
+    }
+    return waits(history, time);
   }
 
-  private boolean waits(State state, long time) {
-    if (state instanceof State.CallSubmodule call) {
-      return waits(state(KEYS.computeIfAbsent(path(call), path -> Module.getModuleByPath(path).submoduleName)), time);
+  /** Whether the state that is at the front of a history would be left as it is. */
+  private boolean waits(List<State> history, long time) {
+    State state = history.get(0);
+    if (state.entered == null) {
+      return false;
     }
-    return state instanceof State.Delayable delay && delay.next != null && delay.next > time;
+    if (state instanceof State.Delayable delay) {
+      return delay.next != null && delay.next > time;
+    }
+    if (state instanceof State.Guard) {
+      person.history = history; // in which conditions look
+      return !ALLOW.of(state).test(person, time);
+    }
+    if (state instanceof State.Encounter) {
+      return WELLNESS.of(state) && !EncounterModule.NAME.equals(person.getCurrentEncounterModule());
+    }
+    if (state instanceof State.CallSubmodule) {
+      String path = SUBMODULE.of(state);
+      List<State> inner = history(KEYS.computeIfAbsent(path, unknown -> Module.getModuleByPath(unknown).submoduleName));
+      return inner != null && waits(inner, time);
+    }
+    return false;
   }
 
-  /** The state that a module is in; null where it has not begun, or is none of states. */
-  private State state(String key) {
-    return person.attributes.get(key) instanceof List<?> history && history.get(0) instanceof State state ? state : null;
-  }
-
-  private static Field field() {
-    try {
-      Field field = State.CallSubmodule.class.getDeclaredField("submodule");
-      field.setAccessible(true);
-      return field;
-    } catch (ReflectiveOperationException error) {
-      throw new IllegalStateException("this is another Synthea than the one that is pinned", error);
-    }
-  }
-
-  private static String path(State.CallSubmodule call) {
-    try {
-      return (String) SUBMODULE.get(call);
-    } catch (IllegalAccessException error) {
-      throw new IllegalStateException(error);
-    }
+  /** The states that a person was in, the latest first; null where a module has not begun, or has none. */
+  @SuppressWarnings("unchecked")
+  private List<State> history(String key) {
+    return person.attributes.get(key) instanceof List<?> history ? (List<State>) history : null;
   }
 }

@@ -144,7 +144,7 @@ public final class Simulate {
     watch.start();
   }
 
-  private static Generator generator(Map<String, String> given) throws IllegalAccessException {
+  private static Generator generator(Map<String, String> given) {
     Generator.GeneratorOptions options = new Generator.GeneratorOptions();
     options.population = 1;
     options.seed = Long.parseLong(given.get("seed"));

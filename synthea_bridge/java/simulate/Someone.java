@@ -2,6 +2,12 @@ import java.math.BigDecimal;
 import java.math.RoundingMode;
 import java.time.Period;
 import java.util.EnumMap;
+import java.util.HashSet;
+import java.util.IdentityHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import org.mitre.synthea.engine.State;
 import org.mitre.synthea.helpers.ValueGenerator;
 import org.mitre.synthea.world.agents.Person;
 import org.mitre.synthea.world.concepts.VitalSign;
@@ -14,6 +20,25 @@ final class Someone extends Person {
   private Period age = null;
   private long asked; // when age is of
   private int symptoms = -1; // their total, -1 where it is not known
+
+  /** Names of the states in a history, which grows at its front only. */
+  private static final class Past {
+    private final Set<String> names = new HashSet<>();
+    private int seen = 0;
+
+    boolean has(String name, List<State> history) {
+      for (State state : history) {
+        if (seen == history.size()) {
+          break;
+        }
+        names.add(state.name);
+        seen++;
+      }
+      return names.contains(name);
+    }
+  }
+
+  private final transient Map<List<State>, Past> pasts = new IdentityHashMap<>();
 
   Someone(long seed) {
     super(seed);
@@ -47,6 +72,11 @@ final class Someone extends Person {
       symptoms = super.symptomTotal();
     }
     return symptoms;
+  }
+
+  @Override
+  public boolean hadPriorState(String name) {
+    return history != null && pasts.computeIfAbsent(history, list -> new Past()).has(name, history);
   }
 
   @Override
