@@ -12,10 +12,10 @@ from typing import Any, Final
 import pandas as pd
 import pyarrow as pa
 import pyarrow.dataset as ds
-import pyarrow.parquet as pq
 
 from fhirsynth.errors import UsageError
 from fhirsynth.schema import Feature, FeatureSchema
+from fhirsynth.stored import dataset, files_of, read, shards_of
 from synthea_bridge.files import atomic_file
 from synthea_bridge.skips import Skip, SkipLog
 
@@ -40,18 +40,23 @@ Frame = pd.DataFrame
 class _Builder:
     """Makes the columns; every Series is indexed by ``patient_id``."""
 
-    def __init__(self, tables: Path, schema: FeatureSchema, skips: SkipLog) -> None:
-        self.tables, self.schema, self.skips = tables, schema, skips
-        self.patients = _read(tables, "patients").set_index("patient_id").sort_index()
+    def __init__(self, tables: Path, schema: FeatureSchema, skips: SkipLog, shard: str | None) -> None:
+        self.tables, self.schema, self.skips, self.shard = tables, schema, skips, shard
+        self.patients = self.read("patients").set_index("patient_id").sort_index()
         self.start = pd.Timestamp(schema.index_date, tz="UTC")
         death = self.patients["deceased_at"].dt.floor("D")
         self.day = death.where(death < self.start, self.start).fillna(self.start)
         self.end = self.day + DAY - pd.Timedelta(microseconds=1)
 
+    def read(self, name: str, columns: list[str] | None = None, codes: list[str] | None = None) -> Frame:
+        """The rows of a table."""
+        return _read(self.tables, name, columns, codes, self.shard)
+
     def skip(self, feature: str, count: int, problem: str, advice: str) -> None:
         """Count what a feature cannot use."""
         if count:
-            self.skips.add(Skip("tables", f"feature {feature}, {count} values", problem, advice))
+            place = "tables" if self.shard is None else f"tables of {self.shard}"
+            self.skips.add(Skip(place, f"feature {feature}, {count} values", problem, advice))
 
     def at(self, frame: Frame) -> Frame:
         """Rows of known patients, with the end of each one's own index day."""
@@ -81,7 +86,7 @@ class _Builder:
         codes = [code for feature in wanted for code in feature.source.codes]
         kept: dict[str, list[Frame]] = {feature.name: [] for feature in wanted}
         strange: dict[str, int] = dict.fromkeys(kept, 0)
-        for batch in _observations(self.tables, codes):
+        for batch in _observations(self.tables, codes, self.shard):
             dated = self.at(batch)
             dated = dated[(dated["effective"] <= dated["at"]) & ~dated["status"].isin(VOID)]
             for feature in wanted:
@@ -103,7 +108,7 @@ class _Builder:
     def present(self, feature: Feature) -> pd.Series[Any]:
         """Whether a condition with one of the codes has begun and not ended."""
         columns = ["patient_id", "verification_status", "onset", "recorded", "abatement"]
-        frame = self.at(_read(self.tables, "conditions", columns, list(feature.source.codes)))
+        frame = self.at(self.read("conditions", columns, list(feature.source.codes)))
         begun = frame["onset"].fillna(frame["recorded"]) <= frame["at"]
         over = frame["abatement"] <= frame["at"]
         wrong = frame["verification_status"].isin(["entered-in-error", "refuted"])
@@ -111,7 +116,7 @@ class _Builder:
 
     def visits(self) -> dict[str, pd.Series[Any]]:
         """What encounters of the 12 months say."""
-        frame = self.at(_read(self.tables, "encounters", ["patient_id", "status", "class_code", "start", "end"]))
+        frame = self.at(self.read("encounters", ["patient_id", "status", "class_code", "start", "end"]))
         opened = frame["at"].dt.floor("D") - WINDOW
         frame = frame[(frame["start"] > opened) & (frame["start"] <= frame["at"]) & ~frame["status"].isin(VOID)]
         stays = frame[frame["class_code"].isin(STAYS)].sort_values(["patient_id", "start", "end"], kind="stable")
@@ -128,7 +133,7 @@ class _Builder:
 
     def medications(self) -> dict[str, pd.Series[Any]]:
         """Distinct codes with an active order."""
-        frame = self.at(_read(self.tables, "medications", ["patient_id", "status", "code", "authored"]))
+        frame = self.at(self.read("medications", ["patient_id", "status", "code", "authored"]))
         active = frame[(frame["status"] == "active") & (frame["authored"] <= frame["at"])]
         return {"num_medications": self._count(active.drop_duplicates(["patient_id", "code"]))}
 
@@ -153,6 +158,8 @@ class _Builder:
 def build_features(tables: Path, schema: FeatureSchema, skips: SkipLog | None = None) -> pd.DataFrame:
     """One row per patient, sorted by ``patient_id``, with the columns and dtypes of ``schema``.
 
+    Simulated tables in shards are read shard by shard, so that memory grows with the rows that are made alone.
+
     Parameters
     ----------
     tables
@@ -167,7 +174,13 @@ def build_features(tables: Path, schema: FeatureSchema, skips: SkipLog | None = 
     UsageError
         When a feature is declared that cannot be made, or a table is missing.
     """
-    builder = _Builder(tables, schema, skips if skips is not None else SkipLog())
+    taken = skips if skips is not None else SkipLog()
+    parts = [_build(_Builder(tables, schema, taken, shard)) for shard in (*shards_of(tables),) or (None,)]
+    return pd.concat(parts).sort_values("patient_id", ignore_index=True) if len(parts) > 1 else parts[0]
+
+
+def _build(builder: _Builder) -> pd.DataFrame:
+    schema = builder.schema
     made = _columns(builder)
     frame = pd.DataFrame(index=builder.patients.index)
     for feature in schema.features:
@@ -219,21 +232,22 @@ def _columns(builder: _Builder) -> Mapping[str, pd.Series[Any]]:
     return made
 
 
-def _read(tables: Path, name: str, columns: list[str] | None = None, codes: list[str] | None = None) -> Frame:
-    path = tables / f"{name}.parquet"
-    if not path.exists():
-        raise UsageError(f"{path}: there is no such table; make it with: fhirsynth flatten SRC --out {tables}")
+def _read(
+    tables: Path,
+    name: str,
+    columns: list[str] | None = None,
+    codes: list[str] | None = None,
+    shard: str | None = None,
+) -> Frame:
     filters = None if codes is None else [("code", "in", codes)]
-    frame: Frame = pq.read_table(path, columns=columns, filters=filters).to_pandas()
+    frame: Frame = read(tables, name, columns, filters, shard).to_pandas()
     return frame
 
 
-def _observations(tables: Path, codes: list[str]) -> list[Frame] | Any:
-    path = tables / "observations.parquet"
-    if not path.exists():
-        raise UsageError(f"{path}: there is no such table; make it with: fhirsynth flatten SRC --out {tables}")
+def _observations(tables: Path, codes: list[str], shard: str | None) -> list[Frame] | Any:
+    files = files_of(tables, "observations", shard)
     columns = ["patient_id", "status", "code", "effective", "value_number", "value_unit", "value_code", "value_text"]
-    scanner = ds.dataset(path).scanner(columns=columns, filter=ds.field("code").isin(codes), use_threads=False)
+    scanner = dataset(files).scanner(columns=columns, filter=ds.field("code").isin(codes), use_threads=False)
     return (pa.Table.from_batches([batch]).to_pandas() for batch in scanner.to_batches() if batch.num_rows)
 
 

@@ -1,4 +1,4 @@
-"""Stream FHIR resources out of Bundles, single resources, NDJSON, ``.gz``, ``.zip`` and folders of any mixture."""
+"""Stream FHIR resources out of Bundles, single resources, NDJSON, ``.gz``, ``.zst``, ``.zip`` and folders of them."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ class Reader:
     def _files(self, folder: Path) -> list[Path]:
         found = []
         for path in sorted(folder.rglob("*")):
-            hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
+            hidden = any(part.startswith((".", "_shards")) for part in path.relative_to(folder).parts)
             if hidden or path.name in OURS or not path.is_file():
                 continue
             if suffix_of(path.name) in READABLE:

@@ -10,6 +10,7 @@
     │   └── HelperError         a Java helper did not compile or ended badly
     ├── SyntheaError            Synthea itself reported a failure (carries its last lines)
     │   └── ShortfallError      fewer patients were found than asked for; those that were are kept
+    ├── WorkerError             a process or an executor that does a share of the work was lost
     └── InputError              data that cannot be read as FHIR R4
         └── LimitError          an archive or a line is larger than what is allowed
 """
@@ -47,6 +48,10 @@ class SyntheaError(BridgeError):
 
 class ShortfallError(SyntheaError):
     """Fewer patients were found than asked for; those that were found are where they should be."""
+
+
+class WorkerError(BridgeError):
+    """A process or an executor that does a share of the work was lost; what was done stays."""
 
 
 class InputError(BridgeError):

@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, time
+from functools import cache
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import orjson
 
-from synthea_bridge.errors import ShortfallError, SyntheaError
+from synthea_bridge.errors import ShortfallError
 from synthea_bridge.files import atomic_folder, write_json
 from synthea_bridge.flatten import tables_in
 from synthea_bridge.journal import Frame, Journal
-from synthea_bridge.jvm import Child, class_path, launch
-from synthea_bridge.plan import Plan, plans, write_modules
+from synthea_bridge.plan import Plan, plans
 from synthea_bridge.prevalence import LET_GO, NATURAL, Part, bundle_name, weigh, weighed
 from synthea_bridge.progress import Progress, silent
+from synthea_bridge.shards import Shard, shards
+from synthea_bridge.simulator import ENDS, Simulator, simulator, synthea_jar
 from synthea_bridge.skips import SkipLog
 from synthea_bridge.spec import RESOURCES, Cohort, GenerateSpec
 
@@ -40,23 +40,6 @@ SYNTHEA_VERSION = "3.3.0"
 SHARED = "bundles/shared.json"
 """The Bundle of the organisations, locations and practitioners that patients refer to."""
 KEPT = ("control", "case")
-ENDS = ("end", "exhausted")
-ATTEMPTS_PER_CASE, ATTEMPTS_AT_LEAST = 200, 1000
-"""How many people may be simulated for each patient asked for: a condition that needs more is out of reach here."""
-
-_FLAGS = ("-XX:NewRatio=1", "-XX:CompileThresholdScaling=5")
-"""What a run of a minute gains from: room for what lives as long as one patient, and the second compiler later."""
-
-_ALWAYS = {
-    "exporter.pretty_print": "false",
-    "exporter.metadata.export": "false",
-    "exporter.fhir.export": "false",
-    "exporter.hospital.fhir.export": "false",
-    "exporter.practitioner.fhir.export": "false",
-    "exporter.fhir.us_core_version": "5.0.1",
-    "exporter.fhir.transaction_bundle": "true",
-    "generate.log_patients.detail": "none",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,12 +63,15 @@ class GenerateResult:
         What was corrected in the Bundles of those who were kept: ``units`` and ``absent``.
     shared
         Entries of a transaction Bundle by type and id: what the Bundles refer to.
+    shared_resources
+        How many these are.
     """
 
     spec: GenerateSpec
     parts: list[Part] = field(default_factory=list)
     mends: Counter[str] = field(default_factory=Counter)
     shared: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
+    shared_resources: int = 0
 
     @property
     def counts(self) -> Counter[str]:
@@ -98,7 +84,7 @@ class GenerateResult:
         mended = {
             "units": self.mends["units"],
             "data_absent_reason": self.mends["absent"],
-            "shared_resources": len(self.shared),
+            "shared_resources": self.shared_resources,
         }
         counts = self.counts
         return {
@@ -128,6 +114,7 @@ class GenerateResult:
         for entry in orjson.loads(bundle).get("entry", ()):
             resource = entry["resource"]
             self.shared.setdefault((resource["resourceType"], resource["id"]), entry)
+        self.shared_resources = len(self.shared)
 
     def shared_bundle(self) -> bytes:
         """All shared resources as one transaction Bundle, by type and id."""
@@ -260,13 +247,28 @@ def stream(
 def _simulate(
     spec: GenerateSpec, plan: Plan, part: Part, result: GenerateResult, journal: Journal | None
 ) -> Iterator[SimulatedPatient]:
-    """The patients of one simulation: first those that the journal knows, then what Synthea goes on with."""
-    kind = KEPT[plan.number > 0]
-    known = journal.past(plan.number) if journal is not None else []
-    told: Iterator[Frame] = journal.frames(plan.number, kind, result.kept) if journal is not None else iter(())
+    """The patients of one simulation, shard by shard."""
+    with ExitStack() as stack:
+        helper = cache(lambda: stack.enter_context(simulator(spec, plan)))
+        for shard in shards(spec, plan):
+            yield from _simulate_shard(shard, part, result, journal, helper)
+
+
+def _simulate_shard(
+    shard: Shard,
+    part: Part,
+    result: GenerateResult,
+    journal: Journal | None,
+    helper: Callable[[], Simulator],
+) -> Iterator[SimulatedPatient]:
+    """The patients of one shard: first those that the journal knows, then what Synthea goes on with."""
+    kind = KEPT[shard.plan > 0]
+    known = journal.past(shard.key) if journal is not None else []
+    told: Iterator[Frame] = journal.frames(shard.key, kind, result.kept) if journal is not None else iter(())
     if not (known and known[-1].word in ENDS):
-        told = chain(told, _synthea(spec, plan, journal))
-    for number, (word, index, bundle, mends) in enumerate(told):
+        told = chain(told, _synthea(shard, journal, helper))
+    for number, frame in enumerate(told):
+        word, index, bundle, mends = frame
         if word == "shared":
             result.share(bundle)
         elif word not in ENDS:
@@ -275,79 +277,18 @@ def _simulate(
                 result.mends.update(mends)
                 yield SimulatedPatient(word, index, bundle)
         if journal is not None and number >= len(known):
-            journal.add(plan.number, (word, index, bundle, mends))
+            journal.add(shard.key, frame)
 
 
-def _synthea(spec: GenerateSpec, plan: Plan, journal: Journal | None) -> Iterator[Frame]:
+def _synthea(shard: Shard, journal: Journal | None, helper: Callable[[], Simulator]) -> Iterator[Frame]:
     """What the helper says, from where the journal ends."""
-    more: dict[str, Any] = {}
-    jars = class_path("synthea", "Simulate")
+    start, wanted = shard.start, shard.quota
     with ExitStack() as stack:
-        if journal is not None and (known := journal.past(plan.number)):
-            kept = sum(note.word in KEPT for note in known)
-            file = stack.enter_context(journal.references(plan.number))
-            wanted = "cases" if plan.number else "population"
-            more = {"start": known[-1].index + 1, wanted: plan.wanted - kept, "references": file}
-        given = stack.enter_context(arguments(spec, plan, **more))
-        child = stack.enter_context(launch("Simulate", jars, given, spec.heap, flags=_FLAGS))
-        yield from frames(child)
-
-
-def frames(child: Child) -> Iterator[Frame]:
-    """What the helper ``Simulate`` says, see there: kind, index, bytes and counts.
-
-    Raises
-    ------
-    SyntheaError
-        When it ends before its end.
-    """
-    while header := child.stdout.readline():
-        word, index, size, *counts = header.decode("ascii").split()
-        bundle = child.stdout.read(int(size))
-        if len(bundle) < int(size):
-            break
-        yield word, int(index), bundle, {name: int(number) for name, number in (one.split("=") for one in counts)}
-        if word in ENDS:
-            return
-    child.process.wait()
-    raise SyntheaError(f"Synthea ended early (exit code {child.process.returncode}); its last lines:\n{child.said()}")
-
-
-@contextmanager
-def arguments(spec: GenerateSpec, plan: Plan, **more: Any) -> Iterator[list[str]]:
-    """What the helper ``Simulate`` is given for one simulation."""
-    ours: dict[str, Any] = {
-        "seed": spec.seed,
-        "stream": plan.number,  # nobody is in two simulations
-        "clinician_seed": spec.seed if spec.clinician_seed is None else spec.clinician_seed,
-        "reference": _milliseconds(spec.reference_date),
-        "end": _milliseconds(spec.end_date),
-        "state": spec.state,
-        "city": spec.city,
-        "gender": spec.gender,
-        "min_age": spec.min_age,
-        "max_age": spec.max_age,
-        "as_is": 1 if spec.as_is else None,
-        "threads": spec.threads,
-        "years": spec.years_of_history,
-        "population": plan.wanted if plan.number == 0 else 0,
-        "cases": plan.wanted if plan.number else 0,
-        "attempts": spec.attempts or max(ATTEMPTS_AT_LEAST, ATTEMPTS_PER_CASE * plan.wanted),
-        "codes": plan.codes or None,
-        **more,
-    }
-    settings = {**_ALWAYS, "exporter.fhir.included_resources": ",".join(spec.resources), **spec.settings}
-    with tempfile.TemporaryDirectory(prefix="fhirsynth-") as scratch:
-        settings["exporter.baseDirectory"] = scratch
-        ours["modules"] = write_modules(plan.modules, Path(scratch) / "modules")
-        given = [f"{name}={value}" for name, value in ours.items() if value is not None]
-        yield given + [f"set:{name}={value}" for name, value in settings.items()]
-
-
-def synthea_jar() -> Path:
-    """Synthea's own jar, in which its modules are."""
-    return next(jar for jar in class_path("synthea") if jar.name.startswith("synthea-"))
-
-
-def _milliseconds(day: date) -> int:
-    return int(datetime.combine(day, time(), tzinfo=UTC).timestamp() * 1000)
+        references: Path | None = None
+        if journal is not None and (known := journal.past(shard.key)):
+            references = stack.enter_context(journal.references(shard.key))
+            start = known[-1].index + 1
+            wanted -= sum(note.word in KEPT for note in known)
+        yield from helper().ask(
+            cases=shard.plan > 0, start=start, until=shard.until, wanted=wanted, references=references
+        )

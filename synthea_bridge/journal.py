@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,16 +24,16 @@ Frame = tuple[str, int, bytes, Mapping[str, int]]
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """One frame without its Bundle, and of which simulation it is."""
+    """One frame without its Bundle, and of which shard it is."""
 
-    plan: int
+    shard: str
     word: str
     index: int
     mends: dict[str, int]
 
 
 class Journal:
-    """The notes of all simulations in one folder; they are removed when all is done.
+    """The notes of all shards in one folder; they are removed when all is done.
 
     A note is written after the file that it is about, so what is noted is there. A line that was cut short by a kill
     does not count; its person is simulated again, and is the same.
@@ -41,48 +42,51 @@ class Journal:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._path = folder / NAME
-        self._first: dict[int, int] = {}
+        self._first: dict[str, int] = {}
         text = self._path.read_bytes() if self._path.exists() else b""
         whole = text[: text.rfind(b"\n") + 1]
-        self._past = [Note(*orjson.loads(line)) for line in whole.splitlines()]
+        self._past: dict[str, list[Note]] = defaultdict(list)
+        for line in whole.splitlines():
+            note = Note(*orjson.loads(line))
+            self._past[note.shard].append(note)
         self._path.write_bytes(whole)
         self._handle = self._path.open("ab")
 
-    def past(self, plan: int) -> list[Note]:
-        """What was noted of one simulation before."""
-        return [note for note in self._past if note.plan == plan]
+    def past(self, shard: str) -> list[Note]:
+        """What was noted of one shard before."""
+        return self._past.get(shard, [])
 
-    def frames(self, plan: int, kind: str, before: int) -> Iterator[Frame]:
-        """The frames that were noted of one simulation, the Bundles of ``kind`` from their files.
+    def frames(self, shard: str, kind: str, before: int) -> Iterator[Frame]:
+        """The frames that were noted of one shard, the Bundles of ``kind`` from their files.
 
         Parameters
         ----------
         before
-            How many patients of other simulations are in the files before.
+            How many patients of other shards are in the files before.
         """
-        self._first[plan] = number = before + 1
-        for note in self.past(plan):
+        self._first[shard] = number = before + 1
+        for note in self.past(shard):
             bundle = b""
             if note.word == kind:
                 bundle = (self._folder / bundle_name(number)).read_bytes()
                 number += 1
             elif note.word == SHARED:
-                bundle = self._shared(plan).read_bytes()
+                bundle = self._shared(shard).read_bytes()
             yield note.word, note.index, bundle, note.mends
 
-    def add(self, plan: int, frame: Frame) -> None:
+    def add(self, shard: str, frame: Frame) -> None:
         """Note a frame that has been dealt with."""
         word, index, bundle, mends = frame
         if word == SHARED:
-            self._shared(plan).write_bytes(bundle)
-        self._handle.write(orjson.dumps([plan, word, index, mends]) + b"\n")
+            self._shared(shard).write_bytes(bundle)
+        self._handle.write(orjson.dumps([shard, word, index, mends]) + b"\n")
         self._handle.flush()
 
     @contextmanager
-    def references(self, plan: int) -> Iterator[Path]:
-        """A file with the conditional references in the Bundles that were kept of one simulation, a line each."""
-        kept = sum(note.word in ("control", "case") for note in self.past(plan))
-        numbers = range(self._first[plan], self._first[plan] + kept)
+    def references(self, shard: str) -> Iterator[Path]:
+        """A file with the conditional references in the Bundles that were kept of one shard, a line each."""
+        kept = sum(note.word in ("control", "case") for note in self.past(shard))
+        numbers = range(self._first[shard], self._first[shard] + kept)
         bundles = ((self._folder / bundle_name(number)).read_bytes() for number in numbers)
         found = sorted({reference for bundle in bundles for reference in _REFERENCE.findall(bundle)})
         file = self._folder / ".references"
@@ -102,5 +106,5 @@ class Journal:
         for path in (self._path, *self._folder.glob(".shared-*.json")):
             path.unlink(missing_ok=True)
 
-    def _shared(self, plan: int) -> Path:
-        return self._folder / f".shared-{plan}.json"
+    def _shared(self, shard: str) -> Path:
+        return self._folder / f".shared-{shard}.json"

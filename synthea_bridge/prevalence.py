@@ -131,20 +131,26 @@ def _weight(share: float, kept: int, total: int) -> float:
 
 
 def weigh(tables: Path, parts: Sequence[Mapping[str, Any]]) -> None:
-    """Fill in the column ``weight`` of ``patients``, by the number of the file that each patient was read from."""
+    """Fill in the column ``weight`` of ``patients``."""
     path = tables / "patients.parquet"
-    patients = pq.read_table(path)
-    sources = patients["source"].to_pylist()
-    weights = pa.array([_of(source, parts) for source in sources], pa.float64())
+    patients = weigh_rows(pq.read_table(path), parts)
+    pq.write_table(patients, path, compression="zstd")
+
+
+def weigh_rows(patients: pa.Table, parts: Sequence[Mapping[str, Any]]) -> pa.Table:
+    """``patients`` with the column ``weight`` filled in, by the file that each was read from."""
+    by_shard = {shard: part["weight"] for part in parts for shard in part.get("shards", ())}
+    weights = pa.array([_of(source, parts, by_shard) for source in patients["source"].to_pylist()], pa.float64())
     place = patients.schema.get_field_index("weight")
-    pq.write_table(patients.set_column(place, patients.schema.field(place), weights), path, compression="zstd")
+    return patients.set_column(place, patients.schema.field(place), weights)
 
 
 def parts_of(source: Path) -> list[dict[str, Any]]:
     """The parts that the manifest of a simulation names, in the folder ``source`` or the one above; none elsewhere."""
     for folder in (source, source.parent):
         try:
-            parts = orjson.loads((folder / "manifest.json").read_bytes())["parts"]
+            manifest = orjson.loads((folder / "manifest.json").read_bytes())
+            parts = manifest.get("generated", manifest)["parts"]
             if all({"first", "last", "weight"} <= part.keys() for part in parts):
                 return list(parts)
         except (OSError, ValueError, LookupError, TypeError, AttributeError):
@@ -152,8 +158,8 @@ def parts_of(source: Path) -> list[dict[str, Any]]:
     return []
 
 
-def _of(source: str | None, parts: Sequence[Mapping[str, Any]]) -> float | None:
+def _of(source: str | None, parts: Sequence[Mapping[str, Any]], by_shard: Mapping[str, float]) -> float | None:
     number = Path(source or "").name.partition(".")[0]
     if not number.isdigit():
-        return None
+        return by_shard.get(number)
     return next((part["weight"] for part in parts if part["first"] <= int(number) <= part["last"]), None)

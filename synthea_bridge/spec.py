@@ -54,6 +54,9 @@ class GenerateSpec(BaseModel):
     attempts
         How many people may be simulated for each part of the cohort (None: 200 for each patient asked for, at least
         1,000).
+    shard_size
+        Patients that are simulated on their own, independent of the others; it decides who they are where there are
+        more.
     as_is
         Leave the Bundles as Synthea makes them, and do not provide what they refer to.
     threads, heap
@@ -79,6 +82,7 @@ class GenerateSpec(BaseModel):
     settings: dict[str, str] = Field(default_factory=dict)
     natural: bool = False
     attempts: int | None = Field(default=None, ge=1)
+    shard_size: int = Field(default=1000, ge=1)
     as_is: bool = False
     threads: int = Field(default_factory=lambda: os.cpu_count() or 1, ge=1)
     heap: str = "3g"

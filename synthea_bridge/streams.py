@@ -1,8 +1,9 @@
-"""Bytes out of plain files, ``.gz`` and ``.zip``, within limits and never unpacked to disk."""
+"""Bytes out of plain files, ``.gz``, ``.zst`` and ``.zip``, within limits and never unpacked to disk."""
 
 from __future__ import annotations
 
 import gzip
+import io
 import zipfile
 import zlib
 from collections import Counter
@@ -17,6 +18,9 @@ from synthea_bridge.skips import Skip, SkipLog
 
 CHUNK: Final = 1 << 20
 BOM: Final = b"\xef\xbb\xbf"
+GZIP, ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
+"""How packed files begin."""
+PACKED: Final = (".gz", ".zst")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +53,9 @@ LIMITS: Final = Limits()
 
 
 def suffix_of(name: str) -> str:
-    """The suffix that says what a file holds, below ``.gz``."""
+    """The suffix that says what a file holds, below ``.gz`` and ``.zst``."""
     path = PurePosixPath(name.lower())
-    return PurePosixPath(path.stem).suffix if path.suffix == ".gz" else path.suffix
+    return PurePosixPath(path.stem).suffix if path.suffix in PACKED else path.suffix
 
 
 @dataclass(slots=True)
@@ -71,7 +75,7 @@ class Stream:
     """
 
     name: str
-    handle: IO[bytes] | gzip.GzipFile
+    handle: IO[bytes] | gzip.GzipFile | io.BufferedReader
     packed: int | None
     limits: Limits
     taken: int = 0
@@ -136,7 +140,7 @@ def open_streams(path: Path, name: str, skips: SkipLog, limits: Limits, ignored:
     ignored
         Counts members that hold no FHIR by their suffix.
     """
-    if suffix_of(name) == ".zip" or (path.suffix not in {".json", ".gz"} and zipfile.is_zipfile(path)):
+    if suffix_of(name) == ".zip" or (path.suffix not in {".json", *PACKED} and zipfile.is_zipfile(path)):
         yield from _members(path, name, skips, limits, ignored)
         return
     try:
@@ -145,13 +149,21 @@ def open_streams(path: Path, name: str, skips: SkipLog, limits: Limits, ignored:
         skips.add(Skip(name, "", f"cannot be opened ({error.strerror})", "allow it to be read"))
         return
     with handle:
-        packed = handle.read(2) == b"\x1f\x8b"
+        head = handle.read(len(ZSTD))
         handle.seek(0)
-        if packed:
-            with closing(gzip.GzipFile(fileobj=handle)) as unpacked:
+        if head.startswith((GZIP, ZSTD)):
+            with closing(_unpacked(handle, zstd=head == ZSTD)) as unpacked:
                 yield Stream(name, unpacked, path.stat().st_size, limits)
         else:
             yield Stream(name, handle, None, limits)
+
+
+def _unpacked(handle: IO[bytes], *, zstd: bool) -> gzip.GzipFile | io.BufferedReader:
+    if not zstd:
+        return gzip.GzipFile(fileobj=handle)
+    import pyarrow as pa
+
+    return io.BufferedReader(pa.CompressedInputStream(pa.PythonFile(handle, "r"), "zstd"))
 
 
 def _members(path: Path, name: str, skips: SkipLog, limits: Limits, ignored: Counter[str]) -> Iterator[Stream]:
@@ -199,8 +211,8 @@ def _member(
     source = f"{name}!{member.filename}"
     try:
         with archive.open(member) as handle:
-            if inside.suffix.lower() == ".gz":
-                with closing(gzip.GzipFile(fileobj=handle)) as unpacked:
+            if inside.suffix.lower() in PACKED:
+                with closing(_unpacked(handle, zstd=inside.suffix.lower() == ".zst")) as unpacked:
                     yield Stream(source, unpacked, member.compress_size, limits)
             else:
                 yield Stream(source, handle, member.compress_size, limits)

@@ -17,10 +17,11 @@ from typing import Final
 import orjson
 
 from synthea_bridge.conditions import CATALOGUE, Condition, catalogue, read_catalogue
-from synthea_bridge.generate import SYNTHEA_VERSION, arguments, frames, synthea_jar
+from synthea_bridge.generate import SYNTHEA_VERSION
 from synthea_bridge.gmf import modules_in
-from synthea_bridge.jvm import class_path, launch
 from synthea_bridge.plan import Plan
+from synthea_bridge.shards import ATTEMPTS_PER_PATIENT
+from synthea_bridge.simulator import simulator, synthea_jar
 from synthea_bridge.spec import GenerateSpec
 
 PEOPLE: Final = 10_000
@@ -41,11 +42,8 @@ def survey(people: int, seed: int = 20260101) -> dict[str, Count]:
     plan = Plan(0, "survey", people, "", {})
     found: dict[str, Count] = defaultdict(Count)
     spec = GenerateSpec(population=people, seed=seed)
-    with (
-        arguments(spec, plan, survey=1) as given,
-        launch("Simulate", class_path("synthea", "Simulate"), given, spec.heap) as child,
-    ):
-        for word, _, lines, _ in frames(child):
+    with simulator(spec, plan, survey=1) as helper:
+        for word, _, lines, _ in helper.ask(cases=False, start=0, until=ATTEMPTS_PER_PATIENT * people, wanted=people):
             for line in lines.decode().splitlines() if word == "control" else ():
                 code, onset, active = line.split()
                 found[code].active += active == "1"

@@ -13,3 +13,8 @@ TEST_DATA: Final = ("http://terminology.hl7.org/CodeSystem/v3-ActReason", "HTEST
 
 Origin = Literal["simulated", "augmented"]
 """Made by a simulation, or drawn from a generator that has learned."""
+
+
+def is_run(text: str) -> bool:
+    """Whether a run can be called so: a server can be asked for it."""
+    return bool(text) and text == text.strip() and text.isprintable() and not any(sign in text for sign in "|,\\$")

@@ -238,7 +238,7 @@ def test_calls_that_make_no_sense_get_one_line(
 
 @pytest.mark.slow
 def test_the_kept_catalogue_is_what_the_modules_say() -> None:
-    from synthea_bridge.generate import synthea_jar
+    from synthea_bridge.simulator import synthea_jar
 
     kept = {condition.snomed: condition for condition in catalogue()}
     for made in read_catalogue(modules_in(synthea_jar())):
@@ -273,7 +273,7 @@ def test_a_gender_that_cannot_have_it_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_of_a_combination_each_module_is_boosted() -> None:
-    from synthea_bridge.generate import synthea_jar
+    from synthea_bridge.simulator import synthea_jar
 
     modules = modules_in(synthea_jar())
     chosen, factor = boosts(find_all("lupus and gout"), modules)
@@ -310,7 +310,7 @@ def test_two_cohorts_exactly_and_twice_the_same(tmp_path: Path) -> None:
 def test_after_a_kill_it_goes_on_where_it_was(tmp_path: Path) -> None:
     from synthea_bridge.generate import generate
 
-    spec = GenerateSpec(population=6, cohorts=(Cohort(condition="lupus", cases=4),), seed=3)
+    spec = GenerateSpec(population=6, cohorts=(Cohort(condition="lupus", cases=4),), seed=3, shard_size=4)
     generate(spec, tmp_path / "whole", tables=tmp_path / "whole-tables")
     code = (
         "import sys, pathlib\n"

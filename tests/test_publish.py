@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import random
 import re
 import socket
@@ -185,11 +186,16 @@ def test_a_server_that_is_not_there_ends_with_one_line_and_what_was_taken_is_not
 
 
 def test_a_name_that_is_unknown_and_a_certificate_that_is_refused_are_said(bundles: Path) -> None:
+    calls = 0
+
     def unnamed(request: httpx.Request) -> httpx.Response:
-        raise httpx.ConnectError("x") from socket.gaierror(-2, "Name or service not known")
+        nonlocal calls
+        calls += 1
+        raise httpx.ConnectError("x") from socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
     with pytest.raises(PublishError, match="name cannot be looked up"):
-        loaded(bundles, unnamed, patience=Patience(tries=2))
+        loaded(bundles, unnamed)
+    assert calls == 1
     calls = 0
 
     def untrusted(request: httpx.Request) -> httpx.Response:
@@ -202,6 +208,30 @@ def test_a_name_that_is_unknown_and_a_certificate_that_is_refused_are_said(bundl
     with pytest.raises(PublishError, match="certificate is signed by itself"):
         loaded(bundles, untrusted)
     assert calls == 1
+
+
+def test_a_name_that_is_lost_for_a_while_is_asked_for_again(bundles: Path) -> None:
+    server, calls = Stub(), itertools.count()
+
+    def forgetful(request: httpx.Request) -> httpx.Response:
+        if next(calls) in {2, 3, 5}:
+            raise httpx.ConnectError("x") from socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        return server(request)
+
+    assert loaded(bundles, forgetful).loaded == 6
+
+
+def test_a_server_that_hangs_up_on_what_is_too_large_gets_less(bundles: Path) -> None:
+    server = Stub()
+
+    def small(request: httpx.Request) -> httpx.Response:
+        if request.method == "POST" and len(orjson.loads(request.content).get("entry", [])) > 10:
+            raise httpx.WriteError("reset")
+        return server(request)
+
+    result = loaded(bundles, small)
+    assert result.loaded == 6
+    assert any("too large for the server" in one for one in result.adapted)
 
 
 def test_the_time_for_everything_is_kept(bundles: Path) -> None:

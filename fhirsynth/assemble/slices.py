@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from fhirsynth.errors import UsageError
+from fhirsynth.stored import Pieces, files_of
 from synthea_bridge.skips import Skip, SkipLog
 from synthea_bridge.tables import INSTANT, TABLES, Table
 
@@ -50,12 +51,13 @@ class Folder:
             When one is missing, cannot be read, or lacks a column, or ``patients`` has a patient twice.
         """
         files = {table.name: _parquet(path, table) for table in TABLES}
-        ids = files["patients"].read(columns=["patient_id"])["patient_id"].to_pylist()
+        batches = files["patients"].batches(BATCH, ["patient_id"])
+        ids = [name for batch in batches for name in batch["patient_id"].to_pylist()]
         position = {name: number for number, name in enumerate(ids)}
         if len(position) < len(ids):
             twice = Counter(ids).most_common(1)[0][0]
             raise UsageError(f"{path / 'patients.parquet'}: has the patient '{twice}' twice; keep one of the rows")
-        return cls(path, position, {name: file.metadata.num_rows for name, file in files.items()})
+        return cls(path, position, {name: file.num_rows for name, file in files.items()})
 
     def slices(self, size: int = SLICE, skips: SkipLog | None = None) -> Generator[Slice, None, None]:
         """The rows of ``size`` patients after the other, in the order of ``patients``.
@@ -72,11 +74,11 @@ class Folder:
             for end in range(size, len(self.position) + size, size):
                 yield {name: one.until(end) for name, one in rows.items()}
 
-    def _in_order(self, table: Table, scratch: Path, skips: SkipLog) -> pq.ParquetFile:
+    def _in_order(self, table: Table, scratch: Path, skips: SkipLog) -> Pieces:
         """The table, or a copy of it in the order of patients."""
         file = _parquet(self.path, table)
         last, ordered, strangers = -1, True, Counter[str]()
-        for batch in file.iter_batches(BATCH, columns=["patient_id"]):
+        for batch in file.batches(BATCH, ["patient_id"]):
             places = _places(batch["patient_id"], self.position)
             for name in batch["patient_id"].filter(pa.array(places < 0)).to_pylist():
                 strangers[name] += 1
@@ -92,8 +94,7 @@ class Folder:
 def providers(folder: Folder) -> set[str]:
     """What encounters say of who provided them."""
     found: set[str] = set()
-    file = pq.ParquetFile(folder.path / "encounters.parquet", pre_buffer=False)
-    for batch in file.iter_batches(BATCH, columns=["provider"]):
+    for batch in Pieces(files_of(folder.path, "encounters")).batches(BATCH, ["provider"]):
         found.update(batch["provider"].unique().drop_null().to_pylist())
     return found
 
@@ -122,9 +123,9 @@ def columns_of(table: Table) -> list[str]:
 class _Rows:
     """The rows of a table that is in the order of patients."""
 
-    def __init__(self, file: pq.ParquetFile, table: Table, position: dict[str, int]) -> None:
+    def __init__(self, file: Pieces, table: Table, position: dict[str, int]) -> None:
         columns = columns_of(table)
-        self._batches = file.iter_batches(BATCH, columns=columns)
+        self._batches = file.batches(BATCH, columns)
         self._position = position
         self._left = pa.Table.from_batches([], pa.schema([table.schema.field(name) for name in columns]))
         self._places: Numbers = np.empty(0, np.int64)
@@ -151,17 +152,22 @@ class _Rows:
         return True
 
 
-def _parquet(folder: Path, table: Table) -> pq.ParquetFile:
-    path = folder / f"{table.name}.parquet"
+def _parquet(folder: Path, table: Table) -> Pieces:
+    paths = files_of(folder, table.name)
+    for path in paths:
+        _check(path, table)
+    return Pieces(paths)
+
+
+def _check(path: Path, table: Table) -> None:
     try:
-        file = pq.ParquetFile(path, pre_buffer=False)
+        schema = pq.read_schema(path)
     except (OSError, pa.ArrowInvalid) as error:
         reason = str(error).splitlines()[0]
         raise UsageError(f"{path}: cannot be read as Parquet ({reason}); make it with: fhirsynth flatten") from error
-    absent = [name for name in columns_of(table) if name not in file.schema_arrow.names]
+    absent = [name for name in columns_of(table) if name not in schema.names]
     if absent:
         raise UsageError(f"{path}: lacks the columns {', '.join(absent)}; make it with: fhirsynth flatten")
-    return file
 
 
 def _places(ids: pa.Array, position: dict[str, int]) -> Numbers:
@@ -172,23 +178,23 @@ def _places(ids: pa.Array, position: dict[str, int]) -> Numbers:
     return found
 
 
-def _sorted(file: pq.ParquetFile, position: dict[str, int], path: Path) -> pq.ParquetFile:
+def _sorted(file: Pieces, position: dict[str, int], path: Path) -> Pieces:
     """A copy in the order of patients: first into parts by patient, then each part sorted; rows of one keep theirs."""
-    count = -(-file.metadata.num_rows // PART)
+    count = -(-file.num_rows // PART)
     bounds = [len(position) * number // count for number in range(1, count)]
-    with pq.ParquetWriter(path, file.schema_arrow, compression="zstd") as writer:
+    with pq.ParquetWriter(path, file.schema, compression="zstd") as writer:
         for part in _parts(file, position, bounds, path.with_suffix(".parts")):
             places = _places(part["patient_id"].combine_chunks(), position)
             writer.write_table(part.take(pa.array(np.argsort(places, kind="stable"))), row_group_size=BATCH)
-    return pq.ParquetFile(path, pre_buffer=False)
+    return Pieces([path])
 
 
-def _parts(file: pq.ParquetFile, position: dict[str, int], bounds: Sequence[int], folder: Path) -> Iterator[pa.Table]:
+def _parts(file: Pieces, position: dict[str, int], bounds: Sequence[int], folder: Path) -> Iterator[pa.Table]:
     folder.mkdir()
     paths = [folder / f"{number}.arrow" for number in range(len(bounds) + 1)]
     with ExitStack() as stack:
-        writers = [stack.enter_context(pa.ipc.new_stream(str(path), file.schema_arrow)) for path in paths]
-        for batch in file.iter_batches(BATCH):
+        writers = [stack.enter_context(pa.ipc.new_stream(str(path), file.schema)) for path in paths]
+        for batch in file.batches(BATCH):
             places = _places(batch["patient_id"], position)
             parts = np.where(places < 0, -1, np.searchsorted(np.asarray(bounds, np.int64), places, side="right"))
             for number in _distinct(parts):

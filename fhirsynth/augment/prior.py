@@ -12,6 +12,7 @@ import pandas as pd
 
 from fhirsynth.errors import UsageError
 from fhirsynth.schema import FeatureSchema
+from fhirsynth.stored import stored
 from fhirsynth.tables import MEASURED, WEIGHT, conform, read_table, row_keys, tidied
 from synthea_bridge.files import read_json
 
@@ -106,7 +107,7 @@ def _rows(path: Path, schema: FeatureSchema) -> pd.DataFrame:
     features = path / "features.parquet"
     if features.exists():
         return read_table(features).frame
-    if not (path / "patients.parquet").exists():
+    if not stored(path, "patients"):
         raise UsageError(f"{path}: has no features.parquet; make it with: fhirsynth flatten")
     if not any(feature.source.codes for feature in schema.features):
         raise UsageError(f"{path}: holds tables of FHIR, and the columns to learn are others; give a file with these")

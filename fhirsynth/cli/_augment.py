@@ -85,10 +85,11 @@ def say_repeated(source: Source | None, model: str) -> None:
 def learned(folder: Path, train: pd.DataFrame, schema: FeatureSchema, out: Path) -> Timeline | None:
     """The timeline of the training patients; None where there are only features, with a word where that is odd."""
     from fhirsynth.assemble import learn
+    from fhirsynth.stored import stored
 
     if not folder.is_dir():
         return None
-    if not (folder / "encounters.parquet").exists():
+    if not stored(folder, "encounters"):
         click.echo(f"{folder}: has no encounters to learn a timeline from; assemble will need one", err=True)
         return None
     timeline = learn(folder, list(train["patient_id"]), schema)

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 _FOLDER: Any = click.Path(path_type=Path, file_okay=False)
 ROWS: Final = "synthetic.parquet"
-TABLES: Final = "patients.parquet"
 
 
 @click.command()
@@ -60,14 +59,15 @@ def command(
       fhirsynth assemble tables --out bundles
     """
     from fhirsynth.errors import UsageError
+    from fhirsynth.stored import stored
     from synthea_bridge.files import atomic_folder, write_json
     from synthea_bridge.skips import SkipLog
 
-    tables = not (folder / ROWS).exists() and (folder / TABLES).exists()
+    tables = not (folder / ROWS).exists() and stored(folder, "patients")
     if tables and timeline is not None:
         raise UsageError(f"{folder}: holds tables, which say when everything was; leave out --timeline")
     if not tables and not (folder / ROWS).exists():
-        raise UsageError(f"{folder}: holds neither {ROWS} nor {TABLES}; make it with: fhirsynth augment, or flatten")
+        raise UsageError(f"{folder}: holds neither {ROWS} nor tables; make it with: fhirsynth augment, or flatten")
     skips = SkipLog(strict, printer())
     with atomic_folder(out) as scratch:
         if tables:

@@ -135,6 +135,7 @@ def _histories(
 ) -> Histories | None:
     from fhirsynth.errors import UsageError
     from fhirsynth.guess import UNKNOWN
+    from fhirsynth.stored import stored
     from fhirsynth.trilemma.lives.histories import Oracle, read_histories
 
     if tables is None or synthetic is None:
@@ -147,7 +148,7 @@ def _histories(
     train, holdout, made = inputs.frames
     # A fresh draw brings its histories where it lies among its tables.
     fresh = None
-    if oracle is not None and (oracle.parent / "encounters.parquet").exists() and "patient_id" in inputs.more["oracle"]:
+    if oracle is not None and stored(oracle.parent, "encounters") and "patient_id" in inputs.more["oracle"]:
         fresh = Oracle(oracle.parent, inputs.more["oracle"])
     return read_histories(
         tables,

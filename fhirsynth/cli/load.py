@@ -30,6 +30,7 @@ _STYLES = ("urn:uuid", "literal", "conditional")
 @click.option("--mode", type=click.Choice(_MODES), default="create", show_default=True, help="See below.")
 @click.option("--format", "form", type=click.Choice(("transaction", "batch")), default="transaction", show_default=True)
 @click.option("--style", type=click.Choice(_STYLES), default="urn:uuid", show_default=True, help="Of references.")
+@click.option("--tag", metavar="RUN", help="Tag resources that have no run with this one, so that unload finds them.")
 @click.option("--max-entries", type=click.IntRange(1), help="Entries a request.  [default: what the server takes]")
 @click.option("--max-bytes", type=click.IntRange(1000), help="Bytes a request.  [default: what the server takes]")
 @click.option("--concurrency", type=click.IntRange(1, 64), default=16, show_default=True, help="Requests at a time.")
@@ -47,6 +48,7 @@ def command(
     mode: str,
     form: str,
     style: str,
+    tag: str | None,
     max_entries: int | None,
     max_bytes: int | None,
     concurrency: int,
@@ -70,11 +72,12 @@ def command(
     \b
     Example:
       fhirsynth load work/bundles http://127.0.0.1:8080/fhir
+      fhirsynth load synthea/output/fhir http://127.0.0.1:8080/fhir --tag trial-1
       fhirsynth load work/bundles https://fhir.example.org/r4 --max-entries 500 --limit 3600 --report load.json
     """
     from fhirsynth.publish.parcel import How
 
-    how = How(mode=mode, sending=form, style=style, most=max_entries, size=max_bytes)  # type: ignore[arg-type]
+    how = How(mode=mode, sending=form, style=style, most=max_entries, size=max_bytes, tag=tag)  # type: ignore[arg-type]
     taken = load_and_report(
         src,
         url,

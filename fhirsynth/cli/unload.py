@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 @click.option("--dry-run", is_flag=True, help="Count what would be deleted, and delete nothing.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option("--timeout", type=click.FloatRange(min=0.1), default=120.0, show_default=True, help="Seconds a request.")
+@click.option("--limit", type=click.FloatRange(min=0.1), help="Seconds for everything.  [default: none]")
 @click.option("--tries", type=click.IntRange(1), default=8, show_default=True, help="Requests for one piece, at most.")
 @access_options()
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
@@ -33,6 +34,7 @@ def command(
     dry_run: bool,
     yes: bool,
     timeout: float,
+    limit: float | None,
     tries: int,
     as_json: bool,
     sign_in: Callable[[str], Access],
@@ -53,7 +55,8 @@ def command(
     if not (dry_run or yes or sys.stdin.isatty()):
         raise UsageError("unload deletes, and there is nobody to ask; add --yes, or --dry-run to count only")
     access = sign_in(url)
-    found = unload(run, url, dry=True, access=access, timeout=timeout, patience=Patience(tries=tries))
+    given: dict[str, Any] = {"access": access, "timeout": timeout, "limit": limit, "patience": Patience(tries=tries)}
+    found = unload(run, url, dry=True, **given)
     if not as_json or not (dry_run or yes):
         _count(found)
     if dry_run or not found.found:
@@ -63,7 +66,7 @@ def command(
     if not yes:
         click.confirm(f"Delete them from {found.url}?", abort=True, err=True)
     with bar("unload") as progress:
-        done = unload(run, url, access=access, timeout=timeout, patience=Patience(tries=tries), progress=progress)
+        done = unload(run, url, progress=progress, **given)
     for address, why in list(done.kept.items())[:SHOWN]:
         click.echo(f"kept: {address}: {why}", err=True)
     if as_json:

@@ -21,6 +21,7 @@ from fhirsynth.clinical.fields import DAY, RESOURCES, TIMES, TableName
 from fhirsynth.clinical.kinds import Concept, Selector
 from fhirsynth.clinical.units import scale
 from fhirsynth.errors import UsageError
+from fhirsynth.stored import files_of
 from synthea_bridge.tables import LOINC
 
 Frame = pd.DataFrame
@@ -222,9 +223,11 @@ def _read(tables: Path, name: str, columns: list[str], wanted: pa.Array | None) 
 
 def _batches(tables: Path, name: str, columns: list[str], wanted: pa.Array | None) -> Iterator[pa.RecordBatch]:
     """The rows of the patients that are wanted (None: of all), and an empty part, so that there is one."""
-    path = tables / f"{name}.parquet"
-    if not path.exists():
-        raise UsageError(f"{path}: there is no such table; make it with: fhirsynth flatten SRC --out {tables}")
+    for path in files_of(tables, name):
+        yield from _batches_of(path, columns, wanted)
+
+
+def _batches_of(path: Path, columns: list[str], wanted: pa.Array | None) -> Iterator[pa.RecordBatch]:
     try:
         file = pq.ParquetFile(path)
     except pa.ArrowInvalid as error:

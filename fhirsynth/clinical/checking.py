@@ -20,6 +20,7 @@ from fhirsynth.clinical.relations import judge_relation
 from fhirsynth.clinical.times import judge_time
 from fhirsynth.clinical.verdict import Verdict
 from fhirsynth.errors import UsageError
+from fhirsynth.stored import stored
 from synthea_bridge.flatten import write_tables
 from synthea_bridge.progress import Progress, silent
 from synthea_bridge.skips import SkipLog
@@ -83,7 +84,7 @@ def check_source(
     """
     if not src.exists():
         raise UsageError(f"{src}: there is no such file or folder; give a Bundle, NDJSON, .gz, .zip or a folder")
-    if (src / "observations.parquet").exists() and (src / "patients.parquet").exists():
+    if stored(src, "observations") and stored(src, "patients"):
         return check(src, rules, progress=progress)
     with tempfile.TemporaryDirectory(prefix="fhirsynth-") as folder:
         write_tables(src, Path(folder), skips if skips is not None else SkipLog(), progress)

@@ -80,5 +80,5 @@ def validate(
 
 def _is_brief(src: Path) -> bool:
     files = [src] if src.is_file() else [path for path in src.rglob("*") if path.is_file()]
-    packed = any(path.suffix in (".gz", ".zip") for path in files)
+    packed = any(path.suffix in (".gz", ".zip", ".zst") for path in files)
     return not packed and sum(path.stat().st_size for path in files) <= BRIEF

@@ -73,7 +73,7 @@ async def preflight(wire: Wire) -> Capability:
     PublishError
         When it cannot be reached, refuses the credentials, or speaks another FHIR version.
     """
-    answer = await wire.get("metadata")
+    answer = await wire.get("metadata", fresh=False)  # a server may take seconds to make it anew
     said = body_of(answer)
     if answer.is_redirect:
         there = wire.access.clean(answer.headers.get("Location", ""))

@@ -19,7 +19,7 @@ from fhirsynth.publish.lookup import find, search
 from fhirsynth.publish.parcel import How, Item, Packet, bundle, cut, request_of, weigh
 from fhirsynth.publish.result import LoadResult, Refusal
 from fhirsynth.publish.retry import DOUBTFUL, TEMPORARY
-from fhirsynth.publish.shape import Shaper, Target, references_of, target_of
+from fhirsynth.publish.shape import Shaper, Target, target_of
 from fhirsynth.publish.wire import UNREACHED, Garbled, Unanswered, Wire
 from synthea_bridge.bundles import Document
 
@@ -111,7 +111,7 @@ class Sender:
             if answer is not None and answer.status_code == TOO_LARGE:
                 smaller = self._smaller(parcel.open)
                 if len(smaller) > 1:
-                    queue.extendleft((one, doubtful) for one in reversed(smaller))
+                    queue.extendleft((one, parcel.doubtful) for one in reversed(smaller))
                     continue
             if answer is not None:
                 parcel.reject_all(answer.status_code, self._why(answer))
@@ -155,7 +155,7 @@ class Sender:
 
     def _packet(self, document: Document) -> Packet:
         """The document as it can be sent to this server; what is left out is counted."""
-        packet = Packet.of(document, self.shaper, self.how.mode)
+        packet = Packet.of(document, self.shaper, self.how.mode, self.how.tag)
         strange = {item.place for item in packet.items if not self.capability.takes(item.kind, _interaction(item))}
         if not strange:
             return packet
@@ -195,7 +195,7 @@ class Sender:
         """References by our ids to what patients share, which the server gave others."""
         if not self.addresses:
             return
-        texts = {text for item in piece for text in references_of(item.resource) if text.count("/") == 1}
+        texts = {text for item in piece for text in item.texts if text.count("/") == 1}
         for text in texts - packet.targets.keys():
             kind, _, name = text.partition("/")
             if (kind, name) in self.addresses:
@@ -203,7 +203,7 @@ class Sender:
 
     async def _look_up(self, packet: Packet, piece: Sequence[Item], addresses: dict[Target, str]) -> None:
         """Conditional references, which are for transactions only, become the addresses of what they find."""
-        texts = {text for item in piece for text in references_of(item.resource) if "?" in text}
+        texts = {text for item in piece for text in item.texts if "?" in text}
         for text in texts - packet.targets.keys():
             known = self.shaper.shared.get(text)
             if known is not None and target_of(*known) in addresses:
@@ -230,7 +230,7 @@ class Sender:
                 if not parcel.open:
                     return httpx.Response(200), False
             if self.how.mode == "post":
-                self.journal.sent(parcel.packet.digest, parcel.packet.source, _notes(parcel.open, parcel))
+                self.journal.sent(parcel.packet.digest, parcel.packet.source, self._notes(parcel.open, parcel))
             try:
                 answer, again = await self._once(parcel, addresses)
             except FAILURES as error:
@@ -244,6 +244,8 @@ class Sender:
         try:
             answer = await self.wire.persist(step)
         except Unanswered as error:
+            if len(parcel.open) > 1 and self.how.sending != "single" and await self._answers():
+                return httpx.Response(TOO_LARGE, json=outcome(str(error)))  # some servers hang up on what is too large
             if self.wire.traffic.answered == before:
                 raise
             return httpx.Response(504, json=outcome(str(error)))
@@ -251,6 +253,13 @@ class Sender:
         if parcel.open and answer.is_success:
             return httpx.Response(503, json=outcome("was busy to the last try; call again"))
         return answer if parcel.open else None
+
+    async def _answers(self) -> bool:
+        """Whether the server answers anything at all."""
+        try:
+            return (await self.wire.request("GET", "metadata")).is_success
+        except FAILURES:
+            return False
 
     async def _ask(self, parcel: Parcel, addresses: dict[Target, str], *, doubtful: bool) -> None:
         """Which of what is open is there already."""
@@ -326,7 +335,7 @@ class Sender:
 
     def _note(self, packet: Packet, piece: list[Item], parcel: Parcel, addresses: dict[Target, str]) -> None:
         done = [item for item in piece if item.place in parcel.taken]
-        self.journal.take(packet.digest, packet.source, _notes(done, parcel))
+        self.journal.take(packet.digest, packet.source, self._notes(done, parcel))
         if parcel.refused:
             self.journal.refuse(packet.digest, parcel.refused)
         for item in done:
@@ -338,6 +347,20 @@ class Sender:
                 addresses[item.target] = address
             elif item.condition is None and self.how.mode != "post":
                 addresses[item.target] = "/".join(item.target)
+
+    def _notes(self, items: Sequence[Item], parcel: Parcel) -> list[Taken]:
+        """What the journal says of items: what was there after a request was lost counts as made by us.
+
+        What was there before has no tag of ours, so that it cannot be counted.
+        """
+        found = []
+        for item in items:
+            created, address = parcel.taken.get(item.place, NEVER)
+            created = created or parcel.doubtful
+            untagged = item.run == self.how.tag and item.condition is not None and not created
+            run = None if untagged else item.run
+            found.append(Taken(item.place, run, *item.target, item.record, created, address))
+        return found
 
     def _bury(self, packet: Packet, refused: dict[int, Refused], addresses: dict[Target, str]) -> None:
         """Tell of what was refused, and write it down as it can be loaded alone."""
@@ -353,7 +376,9 @@ class Sender:
         entries = []
         for item in items:
             status, why = refused[item.place]
-            resource = packet.shaper.rewritten(item.resource, packet.targets, {**addresses, **urls}, keep=True)
+            resource = packet.shaper.rewritten(
+                item.resource, packet.targets, {**addresses, **urls}, keep=True, texts=item.texts
+            )
             response = {"status": str(status or 500), "outcome": why}
             request = request_of(item, self.how)
             entries.append({"fullUrl": item.url, "resource": resource, "request": request, "response": response})
@@ -366,15 +391,6 @@ class Sender:
                 more = f" and {number - 1:,} more" if number > 1 else ""
                 where = f"{packet.source}, entry[{item.place}] {clean('/'.join(item.target))}{more}"
             self.result.refuse(Refusal(where, status, self.wire.access.clean(said)), number)
-
-
-def _notes(items: Sequence[Item], parcel: Parcel) -> list[Taken]:
-    """What the journal says of items: what was there after a request was lost counts as made by us."""
-    taken = [(item, *parcel.taken.get(item.place, NEVER)) for item in items]
-    return [
-        Taken(item.place, item.run, *item.target, item.record, created or parcel.doubtful, address)
-        for item, created, address in taken
-    ]
 
 
 def _interaction(item: Item) -> str:

@@ -12,7 +12,7 @@ MOST: Final = 16
 START: Final = 4
 WINDOW: Final = 12
 """Answers that are looked at together."""
-STEADY: Final = 2.0
+STEADY: Final = 1.5
 """Seconds an entry, relative to the best there were, up to which one more request at a time is worth it."""
 SLOW: Final = 6.0
 """Seconds an entry, relative to the best there were, from which on more requests only wait for each other."""

@@ -18,7 +18,7 @@ from fhirsynth.publish.shape import (
     Shaper,
     Style,
     Target,
-    condition_of,
+    condition_among,
     conditional,
     full_url,
     references_of,
@@ -27,7 +27,7 @@ from fhirsynth.publish.shape import (
     urn_of,
 )
 from synthea_bridge.bundles import Document
-from synthea_bridge.tags import RUN_TAG
+from synthea_bridge.tags import RUN_TAG, is_run
 
 Mode = Literal["create", "update", "post"]
 MODES: Final[tuple[Mode, ...]] = ("create", "update", "post")
@@ -52,6 +52,8 @@ class How:
         How entries of a transaction refer to each other: ``urn:uuid``, ``literal`` (needs ``update``), ``conditional``.
     most, size
         Entries and bytes of one request, at most; None: what the server takes.
+    tag
+        The run that resources without the tag of one get, so that they can be counted and unloaded; None: none.
     asking
         Look on the server for every entry before it is created, as the server takes no conditional creates.
     """
@@ -61,6 +63,7 @@ class How:
     style: Style = "urn:uuid"
     most: int | None = None
     size: int | None = None
+    tag: str | None = None
     asking: bool = False
 
     def __post_init__(self) -> None:
@@ -68,6 +71,8 @@ class How:
             raise UsageError("literal references need our ids on the server; add --mode update")
         if self.style == "conditional" and self.sending != "transaction":
             raise UsageError("conditional references are for transactions only; use --format transaction")
+        if self.tag is not None and not is_run(self.tag):
+            raise UsageError(f"--tag {self.tag!r}: can be no run; leave blanks at its ends and the signs | , $ \\ away")
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +91,8 @@ class Item:
         A search that finds it, of whatever identifier it has; None: there is none.
     needs
         Places of the items that it refers to.
+    texts
+        Its references as they stand in it.
     """
 
     place: int
@@ -95,6 +102,7 @@ class Item:
     asked: str | None
     needs: frozenset[int]
     mode: Mode = "create"
+    texts: tuple[str, ...] = ()
 
     @property
     def url(self) -> str:
@@ -130,8 +138,8 @@ class Packet:
     shaper: Shaper
 
     @classmethod
-    def of(cls, document: Document, shaper: Shaper, mode: Mode) -> Packet:
-        """The items of a document; what stands in it twice is one."""
+    def of(cls, document: Document, shaper: Shaper, mode: Mode, tag: str | None = None) -> Packet:
+        """The items of a document, with the ``tag`` of a run; what stands in it twice is one."""
         entries = [(url, resource) for url, resource in document.entries]
         targets = targets_of(entries)
         first: dict[Target, int] = {}
@@ -140,12 +148,15 @@ class Packet:
         items = []
         for target, place in first.items():
             resource = entries[place][1]
-            found = (targets.get(text) for text in references_of(resource))
+            texts = tuple(dict.fromkeys(references_of(resource)))
+            found = map(targets.get, texts)
             needs = frozenset(first[one] for one in found if one is not None) - {place}
             given = _given(document, place)
-            condition = (condition_of(resource) or given) if mode == "create" else None
-            asked = condition_of(resource) or next((text.partition("?")[2] for text in conditional(resource)), None)
-            items.append(Item(place, target, {**resource, "id": target[1]}, condition, asked, needs, mode))
+            found_by = conditional(resource)
+            known = condition_among(target[0], found_by)
+            condition = (known or given) if mode == "create" else None
+            asked = known or next((text.partition("?")[2] for text in found_by), None)
+            items.append(Item(place, target, _own(resource, target[1], tag), condition, asked, needs, mode, texts))
         digest = sha256(orjson.dumps([mode, [[item.place, item.resource] for item in items]])).digest()
         return cls(document.source, digest, items, targets, shaper)
 
@@ -172,7 +183,8 @@ class Packet:
             urls |= {item.target: f"{item.kind}?{item.asked}" for item in items if item.asked}
         elif how.style == "urn:uuid" and inside:
             urls |= {item.target: item.url for item in items}
-        return [self.shaper.rewritten(item.resource, self.targets, urls, keep=inside) for item in items]
+        rewritten = self.shaper.rewritten
+        return [rewritten(item.resource, self.targets, urls, keep=inside, texts=item.texts) for item in items]
 
 
 def bundle(items: Sequence[Item], resources: Sequence[Resource], how: How) -> Resource:
@@ -267,6 +279,16 @@ def _circles(needs: Mapping[int, Iterable[int]]) -> dict[int, list[int]]:
     for place, label in zip(places, labels, strict=True):
         by_label.setdefault(int(label), []).append(place)
     return {min(group): sorted(group) for group in by_label.values()}
+
+
+def _own(resource: Resource, name: str, tag: str | None) -> Resource:
+    """A resource with its id, and with the tag of a run where it has none."""
+    meta = resource.get("meta")
+    meta = meta if isinstance(meta, dict) else {}
+    if tag is None or _value(meta.get("tag"), RUN_TAG, "code") is not None:
+        return {**resource, "id": name}
+    tags = meta["tag"] if isinstance(meta.get("tag"), list) else []
+    return {**resource, "id": name, "meta": {**meta, "tag": [*tags, {"system": RUN_TAG, "code": tag}]}}
 
 
 def _given(document: Document, place: int) -> str | None:

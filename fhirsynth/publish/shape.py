@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from hashlib import sha256
 from typing import Any, Final, Literal
 from uuid import NAMESPACE_OID, uuid5
@@ -21,6 +23,9 @@ STYLES: Final[tuple[Style, ...]] = ("urn:uuid", "literal", "conditional")
 FORMATS: Final[tuple[Format, ...]] = ("transaction", "batch", "collection", "ndjson")
 SHARED: Final = frozenset({"Organization", "Location", "Practitioner", "PractitionerRole", "HealthcareService"})
 """Types that patients share: other Bundles refer to them by identifier, and they are loaded first."""
+HELD: Final = 4096
+"""URLs that are remembered: those of a large Bundle."""
+UUID: Final = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE | re.ASCII)
 Resource = dict[str, Any]
 Target = tuple[str, str]
 """Type and id."""
@@ -91,31 +96,41 @@ class Shaper:
         return [entry for name, entry in found.items() if name not in here]
 
     def rewritten(
-        self, resource: Resource, targets: Mapping[str, Target], urls: Mapping[Target, str], *, keep: bool
+        self,
+        resource: Resource,
+        targets: Mapping[str, Target],
+        urls: Mapping[Target, str],
+        *,
+        keep: bool,
+        texts: Iterable[str] | None = None,
     ) -> Resource:
-        """``resource`` with its references rewritten; ``keep`` leaves conditional ones as they are."""
+        """``resource`` with its references rewritten.
 
-        def walk(value: Any) -> Any:
-            if isinstance(value, dict):
-                return {
-                    key: refer(one) if key == "reference" and isinstance(one, str) else walk(one)
-                    for key, one in value.items()
-                }
-            return [walk(one) for one in value] if isinstance(value, list) else value
+        Parameters
+        ----------
+        targets
+            What the references point to.
+        urls
+            How to refer to that; ``Type/id`` to what is not in it.
+        keep
+            Leave conditional references as they are.
+        texts
+            All references in it, where they are known.
+        """
+        found = references_of(resource) if texts is None else texts
+        changed = {text: new for text in found if (new := self._refer(text, targets, urls, keep=keep)) != text}
+        return _replaced(resource, changed) if changed else resource
 
-        def refer(text: str) -> str:
-            if text.startswith("#") or (keep and "?" in text):
-                return text
-            target = targets.get(text)
-            if target is None and text in self.shared:
-                target = target_of(*self.shared[text])
-            if target is None:
-                self.unresolved += text.startswith("urn:") or "?" in text
-                return text
-            return urls.get(target, "/".join(target))
-
-        body: Resource = walk(resource)
-        return body
+    def _refer(self, text: str, targets: Mapping[str, Target], urls: Mapping[Target, str], *, keep: bool) -> str:
+        if text.startswith("#") or (keep and "?" in text):
+            return text
+        target = targets.get(text)
+        if target is None and text in self.shared:
+            target = target_of(*self.shared[text])
+        if target is None:
+            self.unresolved += text.startswith("urn:") or "?" in text
+            return text
+        return urls.get(target) or "/".join(target)
 
 
 def conditional(resource: Resource) -> list[str]:
@@ -128,17 +143,32 @@ def conditional(resource: Resource) -> list[str]:
     ]
 
 
-def references_of(value: Any) -> Iterator[str]:
-    """Every reference in a resource, or a part of it."""
-    if isinstance(value, dict):
-        for key, one in value.items():
-            if key == "reference" and isinstance(one, str):
-                yield one
-            else:
-                yield from references_of(one)
-    elif isinstance(value, list):
+def references_of(resource: Resource) -> list[str]:
+    """Every reference in a resource."""
+    found: list[str] = []
+
+    def collect(value: Any) -> None:
+        if isinstance(value, dict):
+            text = value.get("reference")
+            if isinstance(text, str):
+                found.append(text)
+            value = value.values()
         for one in value:
-            yield from references_of(one)
+            if isinstance(one, dict | list):
+                collect(one)
+
+    collect(resource)
+    return found
+
+
+def _replaced(value: Any, texts: Mapping[str, str]) -> Any:
+    """A copy with other texts in its references."""
+    if isinstance(value, dict):
+        copy = {key: _replaced(one, texts) if isinstance(one, dict | list) else one for key, one in value.items()}
+        if isinstance(text := value.get("reference"), str):
+            copy["reference"] = texts.get(text, text)
+        return copy
+    return [_replaced(one, texts) if isinstance(one, dict | list) else one for one in value]
 
 
 def target_of(url: str | None, resource: Resource) -> Target:
@@ -163,13 +193,13 @@ def targets_of(entries: Iterable[Entry]) -> dict[str, Target]:
     return found
 
 
+@lru_cache(HELD)
 def full_url(kind: str, name: str) -> str:
     """``urn:uuid`` for a UUID; for another id the reference itself serves."""
-    bare = name.lower()
-    uuid = len(bare) == 36 and bare.count("-") == 4 and all(sign in "0123456789abcdef-" for sign in bare)
-    return f"urn:uuid:{bare}" if uuid else f"{kind}/{name}"
+    return f"urn:uuid:{name.lower()}" if UUID.fullmatch(name) else f"{kind}/{name}"
 
 
+@lru_cache(HELD)
 def urn_of(kind: str, name: str) -> str:
     """A ``urn:uuid`` for any id: where a server gives another one, only that can be referred to."""
     url = full_url(kind, name)
@@ -198,8 +228,11 @@ def _entry(target: Target, resource: Resource, form: Format, *, literal: bool) -
 
 def condition_of(resource: Resource) -> str | None:
     """What tells a server that it has the resource: our own identifier, or that of a shared resource."""
-    texts = [text.partition("?")[2] for text in conditional(resource)]
-    ours = [text for text in texts if text.startswith(f"identifier={RECORD}|")]
-    if ours or resource["resourceType"] in SHARED:
-        return next(iter(ours or texts), None)
-    return None
+    return condition_among(resource["resourceType"], conditional(resource))
+
+
+def condition_among(kind: str, texts: Iterable[str]) -> str | None:
+    """As :func:`condition_of`, among the conditional references by which a resource of a type can be found."""
+    queries = [text.partition("?")[2] for text in texts]
+    ours = [query for query in queries if query.startswith(f"identifier={RECORD}|")]
+    return next(iter(ours or queries), None) if ours or kind in SHARED else None

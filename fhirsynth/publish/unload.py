@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ from fhirsynth.publish.retry import TEMPORARY, Patience, Pause
 from fhirsynth.publish.shape import references_of
 from fhirsynth.publish.wire import Garbled, Traffic, Wire, connect, in_step, one_error
 from synthea_bridge.progress import Progress, silent
+from synthea_bridge.tags import is_run
 
 TOGETHER: Final = 100
 """Resources that are deleted with one request."""
@@ -91,6 +93,7 @@ async def aunload(
     access: Access | None = None,
     options: Mapping[str, Any] | None = None,
     timeout: float = 120.0,
+    limit: float | None = None,
     concurrency: int = MOST,
     patience: Patience | None = None,
     progress: Progress = silent,
@@ -105,7 +108,7 @@ async def aunload(
     ----------
     dry
         Count only.
-    access, options, timeout, concurrency, patience, progress, pause
+    access, options, timeout, limit, concurrency, patience, progress, pause
         As of :func:`fhirsynth.publish.server.aload`.
 
     Raises
@@ -113,14 +116,20 @@ async def aunload(
     UsageError
         When ``url`` is no HTTP address, or ``run`` is none.
     PublishError
-        When the server cannot be asked, or refuses the credentials.
+        When the server cannot be asked, refuses the credentials, or the time is up.
     """
-    if not run.strip() or any(sign in run for sign in "|,\\$"):
+    if not is_run(run):
         raise UsageError(f"'{clean(run)}': is no run; give the run_id that manifest.json names")
     result = UnloadResult(base_of(url), run, dry=dry)
-    gate = Gate(concurrency)
     async with connect(
-        result.url, access=access, options=options, timeout=timeout, patience=patience, gate=gate, pause=pause
+        result.url,
+        access=access,
+        options=options,
+        timeout=timeout,
+        patience=patience,
+        gate=Gate(concurrency),
+        pause=pause,
+        until=time.monotonic() + limit if limit is not None else None,
     ) as wire:
         result.traffic = wire.traffic
         work = _Unload(wire, result, progress)

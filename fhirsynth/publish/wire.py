@@ -106,7 +106,7 @@ class Wire:
             if isinstance(error, httpx.TimeoutException):
                 self.gate.bad()
             trouble = self.access.trouble(error)
-            if trouble.lasting:
+            if trouble.lasting or (trouble.unknown and not self.traffic.answered):
                 raise AccessError(f"{self.base}: {trouble.words}") from error
             raise
         except httpx.InvalidURL as error:
@@ -159,11 +159,13 @@ class Wire:
         """What a server says, as it may be shown."""
         return self.access.clean(words(answer))
 
-    async def get(self, path: str, parameters: Mapping[str, str] | None = None) -> httpx.Response:
-        """A GET that is repeated while that can help, and is not answered from a cache."""
+    async def get(
+        self, path: str, parameters: Mapping[str, str] | None = None, *, fresh: bool = True
+    ) -> httpx.Response:
+        """A GET that is repeated while that can help, and is answered from no cache where it is to be ``fresh``."""
+        headers = {"Prefer": "handling=strict"} | ({"Cache-Control": "no-cache"} if fresh else {})
 
         async def step() -> tuple[httpx.Response, bool]:
-            headers = {"Cache-Control": "no-cache", "Prefer": "handling=strict"}
             answer = await self.request("GET", path, parameters=parameters, headers=headers)
             if answer.is_success and not body_of(answer):
                 raise Garbled("an answer that is no JSON")

@@ -11,13 +11,13 @@ from typing import Any, Final, Self
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-import pyarrow.parquet as pq
 
 from fhirsynth.assemble.timeline import ALWAYS, BANDS, FEWEST, LEVELS, SEXES, Concept, Onsets, Quantiles, Sex, Span
 from fhirsynth.errors import UsageError
 from fhirsynth.features import STAYS, VOID
 from fhirsynth.schema import FeatureSchema
 from fhirsynth.seeds import derive
+from fhirsynth.stored import read
 
 MOST_PATIENTS: Final = 3000
 """More patients sharpen no quantile that matters."""
@@ -275,11 +275,7 @@ def concepts(frame: Frame, prefix: str = "") -> dict[str, Concept]:
 
 
 def _read(tables: Path, name: str, columns: list[str], patients: Sequence[str]) -> Frame:
-    path = tables / f"{name}.parquet"
-    if not path.exists():
-        raise UsageError(f"{path}: there is no such table; make it with: fhirsynth flatten SRC --out {tables}")
-    table = pq.read_table(path, columns=columns, filters=[("patient_id", "in", list(patients))])
-    frame: Frame = table.to_pandas()
+    frame: Frame = read(tables, name, columns, [("patient_id", "in", list(patients))]).to_pandas()
     return frame
 
 

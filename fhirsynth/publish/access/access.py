@@ -98,7 +98,7 @@ class Access:
         words = self.clean(found.words)
         if found.words == BROKEN and not self.certified and httpx.URL(self.base).scheme == "https":
             words += f" ({RESET})"
-        return Trouble(words, found.lasting)
+        return found._replace(words=words)
 
     def advice(self, status: int) -> str:
         """What to do when the server answers 401, 403, 407 or sends us elsewhere; empty for others."""

@@ -55,10 +55,19 @@ FAILURES: Final = (httpx.TransportError, ssl.SSLError)
 
 
 class Trouble(NamedTuple):
-    """What went wrong on the way to a server, and what to do; ``lasting`` when another try changes nothing."""
+    """What went wrong on the way to a server, and what to do.
+
+    Parameters
+    ----------
+    lasting
+        Another try changes nothing.
+    unknown
+        Nor does it here, unless the server has answered before: nobody knows its name.
+    """
 
     words: str
     lasting: bool
+    unknown: bool = False
 
 
 def tls_context(
@@ -131,9 +140,8 @@ def trouble(error: BaseException) -> Trouble:
             if found:
                 return Trouble(found, True)
         if isinstance(one, socket.gaierror):
-            return Trouble(
-                "its name cannot be looked up; see whether it is spelt right, and whether there is a network", False
-            )
+            words = "its name cannot be looked up; see whether it is spelt right, and whether there is a network"
+            return Trouble(words, False, one.errno == socket.EAI_NONAME)
         if isinstance(one, ConnectionRefusedError):
             return Trouble("nothing answers there; see whether the server runs, and the port is right", False)
         if isinstance(one, httpx.ProxyError):

@@ -5,7 +5,7 @@ Times become days since 1970 in UTC; beside each stands how precise its text is.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -21,6 +21,7 @@ from pandas.api.types import union_categoricals
 from fhirsynth.errors import EvaluateError, UsageError
 from fhirsynth.features import VOID
 from fhirsynth.seeds import derive
+from fhirsynth.stored import files_of
 from fhirsynth.trilemma.intervals import Bools, Floats, Ints
 from synthea_bridge.tables import TABLES
 
@@ -152,7 +153,8 @@ def read_people(tables: Path, wanted: Collection[str] | None) -> tuple[Frame, bo
         When somebody wanted is missing, or is there twice.
     """
     columns = ["patient_id", "gender", "birth_date", "birth_date_text", "deceased_at", "deceased_at_text", "origin"]
-    found = _open(tables, "patients", columns).read(columns).to_pandas()
+    files = [_open(path, "patients", columns) for path in files_of(tables, "patients")]
+    found = pd.concat([file.read(columns).to_pandas() for file in files], ignore_index=True)
     twice = found.loc[found["patient_id"].duplicated(), "patient_id"]
     if len(twice):
         raise EvaluateError(f"{tables}: patient '{twice.iloc[0]}' is there twice; flatten the data anew")
@@ -193,9 +195,10 @@ def read_rows(tables: Path, name: str, indices: Mapping[str, pd.Index[str]]) -> 
     keys = [wanted.key] if wanted.key is not None else []
     words = ["patient_id", *keys, *references, wanted.status, *wanted.words, *wanted.texts]
     columns = [*words, *wanted.numbers, *wanted.times]
-    file = _open(tables, name, [*columns, *(f"{time}_text" for time in wanted.times)], words)
+    held = [*columns, *(f"{time}_text" for time in wanted.times)]
+    files = (_open(path, name, held, words) for path in files_of(tables, name))
     parts = []
-    for group, frame in _groups(file, columns):
+    for file, group, frame in _groups(files, columns):
         place = _numbers(frame["patient_id"], indices["patient_id"])
         kept = (place >= 0) & ~frame[wanted.status].isin(NOT_DONE).to_numpy()
         part: dict[str, Any] = {"patient": place[kept]}
@@ -223,10 +226,7 @@ def _referred(values: pd.Series, column: str, indices: Mapping[str, pd.Index[str
     return places
 
 
-def _open(tables: Path, name: str, columns: Sequence[str], words: Sequence[str] = ()) -> pq.ParquetFile:
-    path = tables / f"{name}.parquet"
-    if not path.exists():
-        raise UsageError(f"{path}: there is no such table; make it with: fhirsynth flatten SRC --out {tables}")
+def _open(path: Path, name: str, columns: Sequence[str], words: Sequence[str] = ()) -> pq.ParquetFile:
     try:
         found = pq.read_schema(path)
     except ValueError as error:
@@ -254,12 +254,13 @@ def _sort(kind: pa.DataType) -> str:
     return "text" if worded else "other values"
 
 
-def _groups(file: pq.ParquetFile, columns: Sequence[str]) -> Iterator[tuple[int, Frame]]:
-    """The row groups of a file with their numbers; one without rows where there are none."""
-    if not file.num_row_groups:
-        yield 0, file.schema_arrow.empty_table().select(columns).to_pandas()
-    for group in range(file.num_row_groups):
-        yield group, file.read_row_group(group, columns=columns).to_pandas()
+def _groups(files: Iterable[pq.ParquetFile], columns: Sequence[str]) -> Iterator[tuple[pq.ParquetFile, int, Frame]]:
+    """The row groups of files with their numbers; one without rows where there are none."""
+    for file in files:
+        if not file.num_row_groups:
+            yield file, 0, file.schema_arrow.empty_table().select(columns).to_pandas()
+        for group in range(file.num_row_groups):
+            yield file, group, file.read_row_group(group, columns=columns).to_pandas()
 
 
 def _numbers(values: pd.Series, index: pd.Index[str]) -> Ints:

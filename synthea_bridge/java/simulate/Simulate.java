@@ -1,8 +1,10 @@
 import java.io.BufferedOutputStream;
+import java.io.BufferedReader;
 import java.io.File;
 import java.io.FileDescriptor;
 import java.io.FileOutputStream;
 import java.io.IOException;
+import java.io.InputStreamReader;
 import java.io.OutputStream;
 import java.io.PrintStream;
 import java.nio.charset.StandardCharsets;
@@ -17,6 +19,7 @@ import java.util.TreeMap;
 import java.util.TreeSet;
 import java.util.concurrent.ArrayBlockingQueue;
 import java.util.concurrent.BlockingQueue;
+import java.util.concurrent.LinkedBlockingQueue;
 import java.util.stream.Stream;
 import org.hl7.fhir.r4.model.Bundle;
 import org.mitre.synthea.engine.Generator;
@@ -30,11 +33,13 @@ import org.mitre.synthea.world.agents.Person;
 import org.mitre.synthea.world.concepts.HealthRecord;
 
 /**
- * Simulates people and streams what became of them to standard output as frames, in the order of their index. Living ones who are
+ * Simulates people and streams what became of them to standard output as frames, in the order of their index. Each line of standard
+ * input asks for some: start=INDEX, until=INDEX, population=N, cases=N, between tabs, and perhaps references=FILE, a line for each
+ * reference in Bundles that were kept before; nothing of one request is left to the next. Living ones who are
  * wanted: "case INDEX BYTES units=N absent=N" (who has the condition) or "control INDEX BYTES units=N absent=N", each followed by
  * that many bytes of a FHIR Bundle, and with the number of its units and absent values that were mended. Others, with 0 bytes:
  * "affected" and "unaffected" (living, with the condition or without), "lost" (dead, after having had it), "dead". At the end
- * "end INDEX 0", or "exhausted INDEX 0" when as many as may be tried were not enough. Before it stands "shared INDEX BYTES" with a
+ * "end INDEX 0", or "exhausted INDEX 0" when those before until were not enough. Before it stands "shared INDEX BYTES" with a
  * Bundle of the organisations, locations and practitioners that the Bundles refer to, unless as_is=1 is given, which also leaves
  * the Bundles as Synthea makes them. With survey=1 no Bundles are made: "control INDEX BYTES" brings a line, see {@link Survey}.
  * The condition is given as codes=A+B|C: A and B, or C. Person INDEX depends on seed, stream and INDEX only. Ends when standard
@@ -47,8 +52,8 @@ public final class Simulate {
     }
   }
 
-  private record Frame(String kind, int index, byte[] bundle, String counts) {
-    Frame(String kind, int index) {
+  private record Frame(String kind, long index, byte[] bundle, String counts) {
+    Frame(String kind, long index) {
       this(kind, index, new byte[0], "");
     }
   }
@@ -56,14 +61,16 @@ public final class Simulate {
   private static final int LEAD = 64; // indexes that may be finished ahead of the oldest unfinished one
   private static final int WAITING = 32; // frames that may wait for the reader before the simulation does
 
+  private static final BlockingQueue<Map<String, String>> requests = new LinkedBlockingQueue<>();
+
   private final Map<String, String> options;
   private final Generator generator;
   private final OutputStream out;
-  private final TreeMap<Integer, Outcome> finished = new TreeMap<>();
+  private final TreeMap<Long, Outcome> finished = new TreeMap<>();
   private final BlockingQueue<Frame> frames = new ArrayBlockingQueue<>(WAITING);
   private final int population;
   private final int cases;
-  private final int attempts;
+  private final long until;
   private final long seed;
   private final long stream;
   private final int years;
@@ -71,8 +78,8 @@ public final class Simulate {
   private final boolean survey;
   private final boolean asIs;
   private final Set<String> referred = new TreeSet<>(); // conditional references in the Bundles that were kept
-  private int next; // the index that is simulated next
-  private int frontier; // the index that is written next
+  private long next; // the index that is simulated next
+  private long frontier; // the index that is written next
   private int controlsKept = 0;
   private int casesKept = 0;
   private Throwable failure = null;
@@ -83,7 +90,7 @@ public final class Simulate {
     this.out = out;
     population = number("population");
     cases = number("cases");
-    attempts = number("attempts");
+    until = Long.parseLong(options.get("until"));
     years = number("years");
     seed = Long.parseLong(options.get("seed"));
     stream = number("stream");
@@ -93,7 +100,7 @@ public final class Simulate {
             .map(group -> List.of(group.split("\\+")))
             .toList();
     survey = options.containsKey("survey");
-    next = frontier = Integer.parseInt(options.getOrDefault("start", "0"));
+    next = frontier = Long.parseLong(options.get("start"));
     if (options.containsKey("references")) { // those of the Bundles that were kept before
       Files.readAllLines(Path.of(options.get("references"))).forEach(referred::add);
     }
@@ -107,41 +114,46 @@ public final class Simulate {
   public static void main(String[] args) throws Exception {
     OutputStream frames = new BufferedOutputStream(new FileOutputStream(FileDescriptor.out), 1 << 20);
     System.setOut(new PrintStream(new FileOutputStream(FileDescriptor.err), true, StandardCharsets.UTF_8));
-    endWithParent();
-    Map<String, String> options = new HashMap<>();
-    for (String arg : args) {
-      int cut = arg.indexOf('=');
-      String name = arg.substring(0, cut);
-      String value = arg.substring(cut + 1);
+    listen();
+    Map<String, String> options = pairs(Stream.of(args));
+    options.forEach((name, value) -> {
       if (name.startsWith("set:")) {
         Config.set(name.substring(4), value);
-      } else {
-        options.put(name, value);
       }
-    }
+    });
     try {
-      int status = new Simulate(options, generator(options), frames).run(Integer.parseInt(options.get("threads")));
-      frames.flush();
-      Runtime.getRuntime().halt(status);
+      Generator generator = generator(options);
+      while (true) {
+        Map<String, String> all = new HashMap<>(options);
+        all.putAll(requests.take());
+        new Simulate(all, generator, frames).run(Integer.parseInt(options.get("threads")));
+      }
     } catch (Throwable error) {
       error.printStackTrace();
       Runtime.getRuntime().halt(1); // the writer may wait for frames that will not come
     }
   }
 
-  private static void endWithParent() {
-    Thread watch = new Thread(() -> {
-      try {
-        while (System.in.read() >= 0) {
-          continue;
+  private static Map<String, String> pairs(Stream<String> texts) {
+    Map<String, String> found = new HashMap<>();
+    texts.forEach(text -> found.put(text.substring(0, text.indexOf('=')), text.substring(text.indexOf('=') + 1)));
+    return found;
+  }
+
+  /** Takes requests, and ends this process when there are no more: either all is done, or its parent is gone. */
+  private static void listen() {
+    Thread listener = new Thread(() -> {
+      try (BufferedReader lines = new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8))) {
+        for (String line = lines.readLine(); line != null; line = lines.readLine()) {
+          requests.add(pairs(Stream.of(line.split("\t"))));
         }
       } catch (IOException gone) {
         // the same as the end of input
       }
       Runtime.getRuntime().halt(3);
     });
-    watch.setDaemon(true);
-    watch.start();
+    listener.setDaemon(true);
+    listener.start();
   }
 
   private static Generator generator(Map<String, String> given) {
@@ -192,7 +204,7 @@ public final class Simulate {
     }
   }
 
-  private int run(int threads) throws InterruptedException, IOException {
+  private void run(int threads) throws InterruptedException, IOException {
     Thread writer = new Thread(this::write);
     writer.start();
     Thread[] workers = new Thread[threads];
@@ -212,12 +224,11 @@ public final class Simulate {
     }
     frames.put(new Frame(enough() ? "end" : "exhausted", frontier));
     writer.join();
-    return failure == null ? 0 : 1;
   }
 
   private void work() {
     try {
-      for (int index = take(); index >= 0; index = take()) {
+      for (long index = take(); index >= 0; index = take()) {
         deliver(index, simulate(index));
       }
     } catch (Throwable error) {
@@ -228,18 +239,18 @@ public final class Simulate {
     }
   }
 
-  private synchronized int take() throws InterruptedException {
+  private synchronized long take() throws InterruptedException {
     while (failure == null && !enough() && next - frontier >= LEAD) {
       wait();
     }
-    return failure != null || enough() || next >= attempts ? -1 : next++;
+    return failure != null || enough() || next >= until ? -1 : next++;
   }
 
   private boolean enough() {
     return controlsKept >= population && casesKept >= cases;
   }
 
-  private Outcome simulate(int index) throws IOException {
+  private Outcome simulate(long index) throws IOException {
     // odd multipliers with well-mixed bits keep the seeds of neighbouring indexes, streams and seeds apart
     long own = seed * 0x9E3779B97F4A7C15L + (index + 1) * 0xBF58476D1CE4E5B9L + stream * 0x94D049BB133111EBL;
     Map<String, Object> demographics = generator.randomDemographics(new DefaultRandomNumberGenerator(own));
@@ -286,7 +297,7 @@ public final class Simulate {
     return false;
   }
 
-  private synchronized void deliver(int index, Outcome outcome) throws InterruptedException {
+  private synchronized void deliver(long index, Outcome outcome) throws InterruptedException {
     finished.put(index, outcome);
     while (!enough() && !finished.isEmpty() && finished.firstKey() == frontier) {
       frames.put(decided(frontier++, finished.pollFirstEntry().getValue()));
@@ -294,7 +305,7 @@ public final class Simulate {
     notifyAll();
   }
 
-  private Frame decided(int index, Outcome outcome) {
+  private Frame decided(long index, Outcome outcome) {
     boolean isCase = outcome.kind.equals("case");
     boolean isControl = outcome.kind.equals("control");
     if (isCase ? casesKept >= cases : isControl && controlsKept >= population) {

@@ -1,0 +1,93 @@
+"""Where work in shards is done: processes of this machine or a cluster's executors, with the same files either way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+import orjson
+
+from synthea_bridge.errors import UsageError
+from synthea_bridge.files import sha256_of
+from synthea_bridge.progress import Progress, silent
+
+MARKS: Final = "_shards"
+"""The folder of the marks; readers of data sets leave out names that begin with an underscore."""
+
+Work = Callable[[Path], dict[str, Any]]
+"""Writes files into an empty folder of its own, and says (in JSON values) what they are.
+
+Picklable; the same whenever and wherever it is done.
+"""
+Mark = dict[str, Any]
+"""What is known of a shard that is done: ``key``, ``made_from``, ``files`` with bytes and sha256, ``outcome``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One shard of work; ``key`` is its file-safe name, as ``control-00003``."""
+
+    key: str
+    work: Work
+
+
+class Engine(Protocol):
+    """Does tasks."""
+
+    def run(
+        self, tasks: Iterable[Task], out: str, *, made_from: str, progress: Progress = silent
+    ) -> Iterator[tuple[str, Mark]]:
+        """Do every task without a mark, and give keys and marks in the order of the tasks.
+
+        A task's files are delivered below ``out``, each whole or not at all, and its mark after them: what a kill
+        leaves without a mark is done again, and is the same.
+
+        Parameters
+        ----------
+        out
+            A folder, or what else the engine can write to.
+        made_from
+            Says what else decides the result; marks that say something else are refused.
+        progress
+            Called with tasks done.
+
+        Raises
+        ------
+        UsageError
+            When a mark was made from something else.
+        WorkerError
+            When a process that does the work is lost.
+        """
+        ...
+
+
+def mark_name(key: str) -> str:
+    """The file of a mark, below ``out``."""
+    return f"{MARKS}/{key}.json"
+
+
+def perform(task: Task, folder: Path, made_from: str) -> Mark:
+    """Do a task in a folder that exists and is empty; what it has made there is in the mark."""
+    outcome = task.work(folder)
+    files = {
+        path.relative_to(folder).as_posix(): {"bytes": path.stat().st_size, "sha256": sha256_of(path)}
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+    mark = {"key": task.key, "made_from": made_from, "files": files, "outcome": outcome}
+    return orjson.loads(orjson.dumps(mark))  # type: ignore[no-any-return]  # as it is when it is read again
+
+
+def checked(mark: Mark, made_from: str, out: str) -> Mark:
+    """The mark, if it was made from the same.
+
+    Raises
+    ------
+    UsageError
+        When it was not.
+    """
+    if mark["made_from"] != made_from:
+        raise UsageError(f"{out}: {mark_name(mark['key'])} was made with other parameters; choose another --out")
+    return mark

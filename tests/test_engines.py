@@ -1,0 +1,138 @@
+"""Work in shards: every engine delivers the same files, marks what is done, and goes on after what stops it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import signal
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from synthea_bridge.engines import Task
+from synthea_bridge.engines.local import LocalEngine
+from synthea_bridge.errors import InputError, SyntheaError, UsageError, WorkerError
+
+
+@dataclass(frozen=True)
+class Letters:
+    """Writes two files of one letter."""
+
+    letter: str
+
+    def __call__(self, folder: Path) -> dict[str, Any]:
+        (folder / "texts" / f"shard={self.letter}").mkdir(parents=True)
+        (folder / "texts" / f"shard={self.letter}" / "text.txt").write_text(self.letter * 10)
+        (folder / f"{self.letter}.txt").write_text(self.letter)
+        return {"letters": 10, "by": self.letter, "ends": (0, 9)}
+
+
+@dataclass(frozen=True)
+class Fails:
+    message: str
+
+    def __call__(self, folder: Path) -> dict[str, Any]:
+        (folder / "half.txt").write_text("half")
+        raise SyntheaError(self.message)
+
+
+@dataclass(frozen=True)
+class Killed:
+    def __call__(self, folder: Path) -> dict[str, Any]:
+        os.kill(os.getpid(), signal.SIGKILL)
+        return {}
+
+
+def tasks(letters: str = "abcde") -> list[Task]:
+    return [Task(letter, Letters(letter)) for letter in letters]
+
+
+def run(out: Path, todo: Sequence[Task], workers: int = 1, made_from: str = "seed 1") -> list[tuple[str, Any]]:
+    return list(LocalEngine(workers).run(todo, str(out), made_from=made_from))
+
+
+def files_of(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_files_and_marks_come_in_the_order_of_the_tasks(tmp_path: Path) -> None:
+    marks = run(tmp_path, tasks())
+    assert [key for key, _ in marks] == list("abcde")
+    assert (tmp_path / "texts" / "shard=c" / "text.txt").read_text() == "c" * 10
+    for key, mark in marks:
+        assert orjson.loads((tmp_path / "_shards" / f"{key}.json").read_bytes()) == mark
+        assert mark["files"][f"{key}.txt"] == {"bytes": 1, "sha256": hashlib.sha256(key.encode()).hexdigest()}
+        assert mark["outcome"] == {"letters": 10, "by": key, "ends": [0, 9]}
+    assert not list((tmp_path / "_shards").glob(".*"))
+
+
+def test_what_has_a_mark_is_not_done_again(tmp_path: Path) -> None:
+    first = run(tmp_path, tasks("ab"))
+    (tmp_path / "a.txt").write_text("untouched")
+    assert run(tmp_path, [Task("a", Fails("no")), *tasks("bc")])[:2] == first
+    assert (tmp_path / "a.txt").read_text() == "untouched"
+
+
+def test_a_failure_stops_the_run_and_leaves_what_is_done(tmp_path: Path) -> None:
+    with pytest.raises(SyntheaError, match=r"^no luck$"):
+        run(tmp_path, [*tasks("a"), Task("b", Fails("no luck")), *tasks("c")])
+    assert set(files_of(tmp_path)) == {"a.txt", "texts/shard=a/text.txt", "_shards/a.json"}
+    run(tmp_path, tasks("abc"))
+    run(tmp_path / "other", tasks("abc"))
+    other = files_of(tmp_path / "other")
+    assert {name: data for name, data in files_of(tmp_path).items() if not name.startswith("other")} == other
+
+
+def test_what_a_kill_left_without_a_mark_is_overwritten(tmp_path: Path) -> None:
+    (tmp_path / "_shards" / ".a.part").mkdir(parents=True)
+    (tmp_path / "_shards" / ".a.part" / "rest.txt").write_text("rest")
+    (tmp_path / "a.txt").write_text("other")
+    run(tmp_path, tasks("a"))
+    assert set(files_of(tmp_path)) == {"a.txt", "texts/shard=a/text.txt", "_shards/a.json"}
+    assert (tmp_path / "a.txt").read_text() == "a"
+
+
+def test_marks_of_other_parameters_are_refused(tmp_path: Path) -> None:
+    run(tmp_path, tasks("a"))
+    with pytest.raises(UsageError, match=r"_shards/a\.json was made with other parameters; choose another --out"):
+        run(tmp_path, tasks("a"), made_from="seed 2")
+    (tmp_path / "_shards" / "a.json").write_text("[]")
+    with pytest.raises(InputError, match=r"a\.json: is no mark of a shard; remove it"):
+        run(tmp_path, tasks("a"))
+
+
+def test_progress_tells_tasks_that_are_done(tmp_path: Path) -> None:
+    told: list[int] = []
+
+    def progress(done: int, total: int | None = None, note: str = "") -> None:
+        told.append(done)
+
+    list(LocalEngine().run(tasks("abc"), str(tmp_path), made_from="x", progress=progress))
+    assert told == [1, 2, 3]
+
+
+@pytest.mark.slow
+def test_processes_make_the_same_files_and_tell_what_stops_them(tmp_path: Path) -> None:
+    run(tmp_path / "one", tasks("abc"))
+    assert [key for key, _ in run(tmp_path / "two", tasks("abc"), workers=2)] == list("abc")
+    assert files_of(tmp_path / "one") == files_of(tmp_path / "two")
+
+
+@pytest.mark.slow
+def test_a_failure_in_a_process_comes_through(tmp_path: Path) -> None:
+    with pytest.raises(SyntheaError, match=r"^no luck$"):
+        run(tmp_path, [*tasks("a"), Task("b", Fails("no luck")), *tasks("c")], workers=2)
+    assert (tmp_path / "_shards" / "a.json").exists()
+
+
+@pytest.mark.slow
+def test_a_killed_process_is_one_line_and_what_is_done_stays(tmp_path: Path) -> None:
+    with pytest.raises(WorkerError, match=r"a worker process was ended from outside .* run the same again"):
+        run(tmp_path, [*tasks("a"), Task("b", Killed())], workers=2)
+    run(tmp_path, tasks("ab"), workers=2)
+    run(tmp_path / "other", tasks("ab"))
+    assert (tmp_path / "b.txt").read_bytes() == (tmp_path / "other" / "b.txt").read_bytes()
