@@ -24,12 +24,13 @@ def stored(tables: Path, name: str) -> bool:
 
 
 def shards_of(tables: Path) -> list[str]:
-    """The shards of tables in which a patient has all rows in one shard, as simulated ones do; none elsewhere."""
+    """The shards of tables in which a patient has all rows in one, as simulated ones have; none elsewhere."""
     try:
-        simulated = "generated" in read_json(tables / "manifest.json")
-    except (OSError, ValueError, TypeError):
-        simulated = False
-    patients = sorted((tables / "patients").glob(f"{PARTITION}*")) if simulated else []
+        manifest = read_json(tables / "manifest.json")
+        closed = "generated" in manifest or manifest.get("shards_by_patient", False)
+    except (OSError, ValueError, TypeError, AttributeError):
+        closed = False
+    patients = sorted((tables / "patients").glob(f"{PARTITION}*")) if closed else []
     return [folder.name.removeprefix(PARTITION) for folder in patients]
 
 

@@ -1,4 +1,4 @@
-"""Stream FHIR resources out of Bundles, single resources, NDJSON, ``.gz``, ``.zst``, ``.zip`` and folders of them."""
+"""Stream FHIR resources out of Bundles, single resources, NDJSON, ``.gz``, ``.zip`` and folders of any mixture."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import io
 import tempfile
 import zlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -16,7 +16,9 @@ import orjson
 from synthea_bridge.errors import LimitError, UsageError
 from synthea_bridge.large import NotAnObject, Scanner, batched, chain_reads
 from synthea_bridge.progress import Progress, silent
+from synthea_bridge.quick import parsed, parsed_resource
 from synthea_bridge.references import Entry, Known
+from synthea_bridge.shapes import loose
 from synthea_bridge.skips import Skip, SkipLog
 from synthea_bridge.streams import BOM, LIMITS, Limits, Stream, open_streams, suffix_of
 from synthea_bridge.versions import declared_version, other_version
@@ -76,7 +78,7 @@ class Document:
 
     source: str
     entries: list[Entry]
-    places: list[int] = field(default_factory=list)
+    places: Sequence[int] = ()
     known: Known | None = None
     value: dict[str, Any] | None = None
 
@@ -85,6 +87,14 @@ class Document:
         resource = self.entries[number][1]
         name = "/".join(str(part) for part in (resource.get("resourceType"), resource.get("id")) if part)
         return f"entry[{self.places[number]}] {name}" if self.places else name
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """A file that is read, and what messages call it."""
+
+    path: Path
+    name: str
 
 
 @dataclass(slots=True)
@@ -101,12 +111,15 @@ class Reader:
         How large an archive, a member or a line may be.
     parts
         Give a large Bundle in parts of :data:`PART` entries, in bounded memory, and not as one document.
+    shaped
+        Give resources as what rows need of them, see ``shapes.py``, and not as dicts.
     """
 
     skips: SkipLog
     progress: Progress = silent
     limits: Limits = LIMITS
     parts: bool = False
+    shaped: bool = False
     ignored: Counter[str] = field(default_factory=Counter)
 
     def documents(self, source: Path) -> Iterator[Document]:
@@ -119,22 +132,45 @@ class Reader:
         InputError
             With a strict ``skips``, at the first thing that cannot be read.
         """
-        if not source.exists():
-            raise UsageError(f"{source}: there is no such file or folder; give a Bundle, NDJSON, .gz, .zip or a folder")
-        paths = self._files(source) if source.is_dir() else [source]
-        root = source if source.is_dir() else source.parent
-        for number, path in enumerate(paths):
-            name = path.relative_to(root).as_posix()
-            self.progress(number, len(paths), name)
-            for stream in open_streams(path, name, self.skips, self.limits, self.ignored):
-                yield from self._read(stream)
-        self.progress(len(paths), len(paths))
+        files = self.files(source)
+        for number, file in enumerate(files):
+            self.progress(number, len(files), file.name)
+            yield from self.read(file)
+        self.progress(len(files), len(files))
+
+    def files(self, source: Path | Sequence[Path], root: Path | None = None) -> list[File]:
+        """What there is to read, in order: a file or all of a folder, or the files of a list.
+
+        Parameters
+        ----------
+        source
+            See above.
+        root
+            The folder that names begin below: ``source``, or what it lies in.
+
+        Raises
+        ------
+        UsageError
+            When there is no such path.
+        """
+        given = [source] if isinstance(source, Path) else source
+        for path in given:
+            if not path.exists():
+                what = "give a Bundle, NDJSON, .gz, .zip or a folder"
+                raise UsageError(f"{path}: there is no such file or folder; {what}")
+        found = [(one, path) for one in given for path in (self._found(one) if one.is_dir() else [one])]
+        return [File(path, path.relative_to(root or _root(one)).as_posix()) for one, path in found]
+
+    def read(self, file: File) -> Iterator[Document]:
+        """The documents of one file."""
+        for stream in open_streams(file.path, file.name, self.skips, self.limits, self.ignored):
+            yield from self._read(stream)
 
     def document(self, name: str, data: bytes) -> Iterator[Document]:
         """The document in the bytes of one JSON file, or its parts."""
         yield from self._read(Stream(name, io.BytesIO(data), None, self.limits))
 
-    def _files(self, folder: Path) -> list[Path]:
+    def _found(self, folder: Path) -> list[Path]:
         found = []
         for path in sorted(folder.rglob("*")):
             hidden = any(part.startswith((".", "_shards")) for part in path.relative_to(folder).parts)
@@ -165,6 +201,10 @@ class Reader:
             yield from self._large(stream, data)
             return
         data = data.removeprefix(BOM)
+        if (found := self._parsed(stream.name, data)) is not None:
+            del data
+            yield found
+            return
         try:
             value = orjson.loads(data)
         except orjson.JSONDecodeError as error:
@@ -193,7 +233,8 @@ class Reader:
                         if self._version(part) is not None:
                             return
                         known.add(*part.entries[0])
-                        waiting.write(orjson.dumps([number, *part.entries[0]]) + b"\n")
+                        for what in (number, *part.entries[0]):
+                            waiting.write(orjson.dumps(what) + b"\n")
             except NotAnObject as error:
                 self._skip(stream.name, "", str(error), "fetch or export it again as FHIR JSON")
                 return
@@ -201,10 +242,14 @@ class Reader:
                 yield from self._document(stream.name, scanner.top)
             elif declared_version(scanner.top) is None:
                 waiting.seek(0)
-                for lines in batched(waiting, PART):
-                    rows = [orjson.loads(line) for line in lines]
-                    entries: list[Entry] = [(url, resource) for _, url, resource in rows]
-                    yield Document(stream.name, entries, [number for number, _, _ in rows], known)
+                for lines in batched(waiting, 3 * PART):
+                    yield Document(stream.name, *self._waited(lines), known)
+
+    def _waited(self, lines: list[bytes]) -> tuple[list[Entry], list[int]]:
+        """The entries in lines that hold a number, a ``fullUrl`` and a resource, one after the other."""
+        parse = parsed_resource if self.shaped else orjson.loads
+        urls = map(orjson.loads, lines[1::3])
+        return list(zip(urls, map(parse, lines[2::3]), strict=True)), [int(number) for number in lines[::3]]
 
     def _lines(self, stream: Stream) -> Iterator[Document]:
         for number, line in enumerate(stream.lines(), start=1):
@@ -221,6 +266,9 @@ class Reader:
         if not line.strip():
             return
         source = f"{name}:{number}"
+        if (found := self._parsed(source, line)) is not None:
+            yield found
+            return
         try:
             value = orjson.loads(line)
         except orjson.JSONDecodeError as error:
@@ -228,12 +276,18 @@ class Reader:
             return
         yield from self._document(source, value)
 
+    def _parsed(self, source: str, data: bytes) -> Document | None:
+        found = parsed(data) if self.shaped else None
+        return None if found is None else Document(source, *found)
+
     def _document(self, source: str, value: Any) -> Iterator[Document]:
         document = self._opened(source, value)
         if document is None or not document.entries:
             return
         version = self._version(document) or (declared_version(value) if value is not None else None)
-        if version is None:
+        if version is None and self.shaped:
+            yield Document(source, [(url, loose(resource)) for url, resource in document.entries], document.places)
+        elif version is None:
             yield document
 
     def _opened(self, source: str, value: Any) -> Document | None:
@@ -260,7 +314,8 @@ class Reader:
         for number, entry in enumerate(found, first):
             resource = entry.get("resource") if isinstance(entry, dict) else None
             if isinstance(resource, dict) and isinstance(resource.get("resourceType"), str):
-                entries.append((entry.get("fullUrl"), resource))
+                url = entry.get("fullUrl")
+                entries.append((url if isinstance(url, str) else None, resource))
                 places.append(number)
             elif not isinstance(entry, dict) or "resource" in entry or "request" not in entry:
                 self._skip(source, f"entry[{number}]", "holds no resource", "look at how the Bundle was made")
@@ -289,6 +344,10 @@ _JSON: Final[dict[type, str]] = {
     bool: "boolean",
     type(None): "null",
 }
+
+
+def _root(path: Path) -> Path:
+    return path if path.is_dir() else path.parent
 
 
 def _words(error: BaseException) -> str:

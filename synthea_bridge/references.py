@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-Entry = tuple[str | None, dict[str, Any]]
-"""A resource and the ``fullUrl`` under which its Bundle holds it."""
+from synthea_bridge.shapes import Loose, loose
+
+Entry = tuple[str | None, Any]
+"""A resource (a dict, or what ``shapes.py`` makes of it) and the ``fullUrl`` under which its Bundle holds it."""
 
 
-def id_of(full_url: str | None, resource: dict[str, Any]) -> str | None:
+def id_of(full_url: str | None, resource: Any) -> str | None:
     """``Resource.id``, else what ``fullUrl`` ends with; None when there is neither."""
     own = resource.get("id")
     if isinstance(own, str) and own:
@@ -48,7 +50,7 @@ class Known:
         self.identifiers: dict[str, str] = {}
         self.medications: dict[str, Any] = {}
 
-    def add(self, url: str | None, resource: dict[str, Any]) -> None:
+    def add(self, url: str | None, resource: Any) -> None:
         """Take one resource."""
         name = id_of(url, resource)
         if name is None:
@@ -57,13 +59,13 @@ class Known:
             self.ids[url] = name
         self.identify(name, resource)
         if resource["resourceType"] == "Medication":
-            self.medications[name] = resource.get("code")
+            self.medications[name] = loose(resource.get("code"))
 
-    def identify(self, name: str, resource: dict[str, Any]) -> None:
+    def identify(self, name: str, resource: Any) -> None:
         """Take the identifiers of one resource."""
         identifiers = resource.get("identifier")
         for identifier in identifiers if isinstance(identifiers, list) else ():
-            key = f"?{identifier.get('system', '')}|{identifier.get('value')}"
+            key = f"?{identifier.get('system') or ''}|{identifier.get('value')}"
             self.identifiers.setdefault(f"{resource.get('resourceType')}{key}", name)
             self.identifiers.setdefault(key, name)
 
@@ -73,38 +75,55 @@ class Lookup:
 
     Parameters
     ----------
-    entries
-        Resources of the document.
-    elsewhere
-        Codes of Medications that other documents brought, by id (a bulk export keeps them in a file of their own).
+    entries, names
+        Resources of the document, and the id of each.
+    medications
+        Codes of Medications by id, those of other documents too (a bulk export keeps them in a file of their own).
     known
         All that references can point to, where ``entries`` are only a part of the document.
     """
 
-    __slots__ = ("_entries", "_identifiers", "_ids", "_medications", "dropped", "source", "unresolved")
+    __slots__ = (
+        "_entries",
+        "_identifiers",
+        "_ids",
+        "_medications",
+        "_names",
+        "dropped",
+        "missed",
+        "source",
+        "unresolved",
+    )
 
     def __init__(
-        self, entries: Sequence[Entry], elsewhere: dict[str, Any], source: str = "", known: Known | None = None
+        self,
+        entries: Sequence[Entry],
+        names: Sequence[str | None],
+        medications: Mapping[str, Any],
+        source: str = "",
+        known: Known | None = None,
     ) -> None:
-        self._entries = entries
-        self._medications = elsewhere
+        self._entries, self._names = entries, names
+        self._medications = medications
         self._identifiers = known.identifiers if known is not None else None
         self._ids = (
             known.ids
             if known is not None
-            else {url: name for url, resource in entries if url and (name := id_of(url, resource))}
+            else {url: name for (url, _), name in zip(entries, names, strict=True) if url and name}
         )
         self.source = source
         self.dropped = 0
         self.unresolved = 0
+        self.missed: set[str] = set()
+        """Ids of Medications that were asked for and not known."""
 
     def id(self, reference: Any) -> str | None:
         """The id that a Reference points to; None when there is no reference or it cannot be resolved."""
         if reference is None:
             return None
-        text: str | None = reference.get("reference")
+        text: str | None = reference.reference
         if text is None:
-            return self._by_identifier(reference.get("identifier"))
+            return self._by_identifier(reference.identifier)
         found = self._ids.get(text)
         if found is not None:
             return found
@@ -123,25 +142,26 @@ class Lookup:
         before = self.unresolved
         found = self.id(reference)
         self.unresolved = before
-        return found if found is not None else reference.get("reference")
+        return found if found is not None else reference.reference
 
-    def medication(self, request: dict[str, Any]) -> dict[str, Any] | None:
+    def medication(self, request: Any) -> Any:
         """The CodeableConcept of a MedicationRequest; a reference is followed."""
-        concept: dict[str, Any] | None = request.get("medicationCodeableConcept")
-        reference = request.get("medicationReference")
+        concept = request.medicationCodeableConcept
+        reference = request.medicationReference
         if concept is not None or reference is None:
             return concept
-        text = reference.get("reference") or ""
+        text = reference.reference or ""
         if text.startswith("#"):
-            for inner in request.get("contained", ()):
-                if inner.get("id") == text[1:]:
-                    return inner.get("code")  # type: ignore[no-any-return]
-        found = self._medications.get(self.id(reference) or "")
+            for inner in () if request.contained is None else request.contained:
+                if inner.id == text[1:]:
+                    return inner.code
+        name = self.id(reference) or ""
+        found = self._medications.get(name)
         if found is not None:
-            return found  # type: ignore[no-any-return]
+            return found
+        self.missed.add(name)
         self.unresolved += 1
-        display = reference.get("display")
-        return {"text": display} if display else None
+        return Loose(text=reference.display) if reference.display else None
 
     def _conditional(self, text: str) -> str | None:
         kind, _, query = text.partition("?")
@@ -154,7 +174,7 @@ class Lookup:
     def _by_identifier(self, identifier: Any) -> str | None:
         if not identifier:
             return None
-        found = self._known().get(f"?{identifier.get('system', '')}|{identifier.get('value')}")
+        found = self._known().get(f"?{identifier.system or ''}|{identifier.value}")
         if found is None:
             self.unresolved += 1
         return found
@@ -163,8 +183,8 @@ class Lookup:
         """Ids by identifier, made when the first conditional reference asks."""
         if self._identifiers is None:
             known = Known()
-            for url, resource in self._entries:
-                if "identifier" in resource and (name := id_of(url, resource)) is not None:
+            for (_, resource), name in zip(self._entries, self._names, strict=True):
+                if name is not None:
                     known.identify(name, resource)
             self._identifiers = known.identifiers
         return self._identifiers

@@ -1,7 +1,8 @@
 """A FHIR R4 resource to its row (or rows): pure functions, one a table, in the column order of ``tables.py``.
 
 A row holds the columns that stand in the source; instants and days are made from the ``_text`` beside them, a whole
-column at a time. A resource in another shape than R4 raises TypeError, AttributeError, KeyError or IndexError.
+column at a time. A resource is a :class:`~synthea_bridge.shapes.Node`, or a :class:`~synthea_bridge.shapes.Loose`,
+which in another shape than R4 raises TypeError, AttributeError, KeyError or IndexError.
 """
 
 from __future__ import annotations
@@ -12,9 +13,10 @@ from typing import Any, Final
 import orjson
 
 from synthea_bridge.references import Lookup
+from synthea_bridge.shapes import NOTHING, other_value
 from synthea_bridge.tables import LOINC, RXNORM, SNOMED
 
-Resource = dict[str, Any]
+Resource = Any
 Row = tuple[Any, ...]
 Coding = tuple[str | None, str | None, str | None]
 NO_CODING: Final[Coding] = (None, None, None)
@@ -30,20 +32,20 @@ def coded(concept: Any, preferred: str, lookup: Lookup) -> Coding:
     """System, code and display of a CodeableConcept; other codings than the preferred one are counted as dropped."""
     if not concept:
         return NO_CODING
-    codings = concept.get("coding")
+    codings = concept.coding
     if not codings:
-        return (None, None, concept.get("text"))
+        return (None, None, concept.text)
     coding = codings[0]
     if len(codings) > 1:
         lookup.dropped += len(codings) - 1
-        coding = next((c for c in codings if c.get("system") == preferred), coding)
-    return (coding.get("system"), coding.get("code"), coding.get("display") or concept.get("text"))
+        coding = next((c for c in codings if c.system == preferred), coding)
+    return (coding.system, coding.code, coding.display or concept.text)
 
 
 def first_code(concept: Any) -> str | None:
     """The code of a CodeableConcept's first coding."""
-    codings = concept.get("coding") if concept else None
-    return codings[0].get("code") if codings else None
+    codings = concept.coding if concept else None
+    return codings[0].code if codings else None
 
 
 def about(resource: Resource, lookup: Lookup) -> str:
@@ -54,53 +56,60 @@ def about(resource: Resource, lookup: Lookup) -> str:
     NoPatient
         When there is no reference, or it cannot be resolved.
     """
-    reference = resource.get("subject")
+    reference = resource.subject
     found = lookup.id(reference)
     if found is None:
-        raise NoPatient("has no reference to a patient" if not reference else "refers to a patient that is not here")
+        parts = (reference.reference, reference.identifier, reference.display) if reference else ()
+        said = any(part is not None for part in parts)
+        raise NoPatient("refers to a patient that is not here" if said else "has no reference to a patient")
     return found
 
 
 def _extensions(resource: Resource) -> dict[str, Any]:
-    return {e["url"]: e for e in resource.get("extension", ())}
+    return {e["url"]: e for e in _each(resource.extension)}
 
 
-def _omb(extension: Resource | None, lookup: Lookup) -> tuple[str | None, str | None]:
+def _each(elements: Any) -> Any:
+    return () if elements is None else elements
+
+
+def _omb(extension: Resource, lookup: Lookup) -> tuple[str | None, str | None]:
     """Code and display of the OMB category; a second category makes the display ``multiple``."""
-    found = [
-        inner["valueCoding"] for inner in (extension or {}).get("extension", ()) if inner.get("url") == "ombCategory"
-    ]
+    found = [inner["valueCoding"] for inner in _each(extension.extension) if inner.url == "ombCategory"]
     if not found:
         return None, None
     lookup.dropped += len(found) - 1
-    return found[0].get("code"), "multiple" if len(found) > 1 else found[0].get("display")
+    return found[0].code, "multiple" if len(found) > 1 else found[0].display
 
 
 def _tags(resource: Resource) -> tuple[str | None, str | None]:
     """Origin and run of a resource that we wrote."""
-    tags = resource.get("meta", {}).get("tag", ())
-    origin = next((t["code"] for t in tags if t.get("code") in ORIGINS), None)
-    run = next((t["code"] for t in tags if str(t.get("system", "")).rpartition("/")[2] in ("run", "run-id")), None)
+    tags = _each(NOTHING.tag if resource.meta is None else resource.meta.tag)
+    origin = next((t.code for t in tags if t.code in ORIGINS), None)
+    run = next((t["code"] for t in tags if str(t.system).rpartition("/")[2] in ("run", "run-id")), None)
     return origin, run
 
 
 def patient(resource: Resource, name: str, lookup: Lookup) -> list[Row]:
     """A row of ``patients``."""
     extensions = _extensions(resource)
-    address = (resource.get("address") or [{}])[0]
-    deceased_at = resource.get("deceasedDateTime")
+    address = (resource.address or [NOTHING])[0]
+    deceased_at = resource.deceasedDateTime
     return [
         (
             name,
-            resource.get("gender"),
-            resource.get("birthDate"),
-            deceased_at is not None or bool(resource.get("deceasedBoolean", False)),
+            resource.gender,
+            resource.birthDate,
+            deceased_at is not None or bool(resource.deceasedBoolean),
             deceased_at,
-            *_omb(extensions.get(f"{US_CORE}us-core-race"), lookup),
-            *_omb(extensions.get(f"{US_CORE}us-core-ethnicity"), lookup),
-            extensions.get(f"{US_CORE}us-core-birthsex", {}).get("valueCode"),
-            first_code(resource.get("maritalStatus")),
-            *(address.get(part) for part in ("city", "state", "postalCode", "country")),
+            *_omb(extensions.get(f"{US_CORE}us-core-race", NOTHING), lookup),
+            *_omb(extensions.get(f"{US_CORE}us-core-ethnicity", NOTHING), lookup),
+            extensions.get(f"{US_CORE}us-core-birthsex", NOTHING).valueCode,
+            first_code(resource.maritalStatus),
+            address.city,
+            address.state,
+            address.postalCode,
+            address.country,
             *_tags(resource),
             lookup.source,
             None,  # the weight is known when all have been simulated
@@ -110,43 +119,41 @@ def patient(resource: Resource, name: str, lookup: Lookup) -> list[Row]:
 
 def encounter(resource: Resource, name: str, lookup: Lookup) -> list[Row]:
     """A row of ``encounters``."""
-    get = resource.get
-    period = get("period") or {}
-    types, reasons = get("type"), get("reasonCode")
-    stay = get("hospitalization")
+    period = resource.period or NOTHING
+    types, reasons = resource.type, resource.reasonCode
+    stay = resource.hospitalization
     return [
         (
             name,
             about(resource, lookup),
-            get("status"),
-            (get("class") or {}).get("code"),
+            resource.status,
+            (resource.class_ or NOTHING).code,
             *(coded(types[0], SNOMED, lookup) if types else NO_CODING),
             *(coded(reasons[0], SNOMED, lookup) if reasons else NO_CODING),
-            period.get("start"),
-            period.get("end"),
-            first_code(stay.get("dischargeDisposition")) if stay else None,
-            lookup.id_or_text(get("serviceProvider")),
+            period.start,
+            period.end,
+            first_code(stay.dischargeDisposition) if stay else None,
+            lookup.id_or_text(resource.serviceProvider),
         )
     ]
 
 
 def condition(resource: Resource, name: str, lookup: Lookup) -> list[Row]:
     """A row of ``conditions``."""
-    get = resource.get
-    categories = get("category")
-    onset, abatement = get("onsetDateTime"), get("abatementDateTime")
+    categories = resource.category
+    onset, abatement = resource.onsetDateTime, resource.abatementDateTime
     return [
         (
             name,
             about(resource, lookup),
-            lookup.id(get("encounter")),
-            first_code(get("clinicalStatus")),
-            first_code(get("verificationStatus")),
+            lookup.id(resource.encounter),
+            first_code(resource.clinicalStatus),
+            first_code(resource.verificationStatus),
             first_code(categories[0]) if categories else None,
-            *coded(get("code"), SNOMED, lookup),
-            onset if onset is not None else (get("onsetPeriod") or {}).get("start"),
-            abatement if abatement is not None else (get("abatementPeriod") or {}).get("end"),
-            get("recordedDate"),
+            *coded(resource.code, SNOMED, lookup),
+            onset if onset is not None else (resource.onsetPeriod or NOTHING).start,
+            abatement if abatement is not None else (resource.abatementPeriod or NOTHING).end,
+            resource.recordedDate,
         )
     ]
 
@@ -157,62 +164,70 @@ NO_VALUE: Final[Value] = (None, None, None, None, None, None, None)
 
 def value_of(element: Resource, lookup: Lookup) -> Value:
     """The seven value columns: type, number, comparator, unit, system, code, text."""
-    quantity = element.get("valueQuantity")
+    quantity = element.valueQuantity
     if quantity is not None:
-        get = quantity.get
-        return ("quantity", get("value"), get("comparator"), get("code") or get("unit"), None, None, None)
-    concept = element.get("valueCodeableConcept")
+        return (
+            "quantity",
+            _double(quantity.value),
+            quantity.comparator,
+            quantity.code or quantity.unit,
+            None,
+            None,
+            None,
+        )
+    concept = element.valueCodeableConcept
     if concept is not None:
         system, code, display = coded(concept, SNOMED, lookup)
         return ("code", None, None, None, system, code, display)
-    for key, value in element.items():
-        if key.startswith("value"):
-            return _plain(key[5:6].lower() + key[6:], value)
-    return NO_VALUE
+    other = other_value(element)
+    return NO_VALUE if other is None else _plain(other[0][5:6].lower() + other[0][6:], other[1])
+
+
+def _double(value: Any) -> Any:
+    """A whole number as a double, which Arrow does not make of one beyond 2⁵³."""
+    return float(value) if type(value) is int else value
 
 
 def _plain(kind: str, value: Any) -> Value:
-    number = value if kind == "integer" else None
+    number = _double(value) if kind == "integer" else None
     text = value if isinstance(value, str) else orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
     return (kind, number, None, None, None, None, text)
 
 
 def observation(resource: Resource, name: str, lookup: Lookup) -> list[Row]:
     """A row of ``observations`` for the Observation itself, and one for each component."""
-    get = resource.get
-    categories = get("category")
-    effective = get("effectiveDateTime")
+    categories = resource.category
+    effective = resource.effectiveDateTime
     if effective is None:
-        effective = get("effectiveInstant") or (get("effectivePeriod") or {}).get("start")
-    code = coded(get("code"), LOINC, lookup)
+        effective = resource.effectiveInstant or (resource.effectivePeriod or NOTHING).start
+    code = coded(resource.code, LOINC, lookup)
     who = about(resource, lookup)
-    where = lookup.id(get("encounter"))
-    status = get("status")
+    where = lookup.id(resource.encounter)
+    status = resource.status
     category = first_code(categories[0]) if categories else None
     value = value_of(resource, lookup)
-    absent = first_code(get("dataAbsentReason"))
+    absent = first_code(resource.dataAbsentReason)
     rows: list[Row] = [(name, 0, who, where, status, category, None, *code, effective, *value, absent)]
-    for number, part in enumerate(get("component", ()), start=1):
-        inner = coded(part.get("code"), LOINC, lookup)
+    for number, part in enumerate(_each(resource.component), start=1):
+        inner = coded(part.code, LOINC, lookup)
         value = value_of(part, lookup)
-        absent = first_code(part.get("dataAbsentReason"))
+        absent = first_code(part.dataAbsentReason)
         rows.append((name, number, who, where, status, category, code[1], *inner, effective, *value, absent))
     return rows
 
 
 def medication(resource: Resource, name: str, lookup: Lookup) -> list[Row]:
     """A row of ``medications``."""
-    get = resource.get
-    reasons = get("reasonReference")
+    reasons = resource.reasonReference
     return [
         (
             name,
             about(resource, lookup),
-            lookup.id(get("encounter")),
-            get("status"),
-            get("intent"),
+            lookup.id(resource.encounter),
+            resource.status,
+            resource.intent,
             *coded(lookup.medication(resource), RXNORM, lookup),
-            get("authoredOn"),
+            resource.authoredOn,
             lookup.id(reasons[0]) if reasons else None,
         )
     ]
@@ -220,19 +235,18 @@ def medication(resource: Resource, name: str, lookup: Lookup) -> list[Row]:
 
 def procedure(resource: Resource, name: str, lookup: Lookup) -> list[Row]:
     """A row of ``procedures``."""
-    get = resource.get
-    reasons = get("reasonReference")
-    period = get("performedPeriod") or {}
-    moment = get("performedDateTime")
+    reasons = resource.reasonReference
+    period = resource.performedPeriod or NOTHING
+    moment = resource.performedDateTime
     return [
         (
             name,
             about(resource, lookup),
-            lookup.id(get("encounter")),
-            get("status"),
-            *coded(get("code"), SNOMED, lookup),
-            moment if moment is not None else period.get("start"),
-            period.get("end"),
+            lookup.id(resource.encounter),
+            resource.status,
+            *coded(resource.code, SNOMED, lookup),
+            moment if moment is not None else period.start,
+            period.end,
             lookup.id(reasons[0]) if reasons else None,
         )
     ]

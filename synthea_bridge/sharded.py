@@ -195,10 +195,15 @@ def generate_shards(
     tasks = (
         Task(shard.key, ShardWork(spec, shard, what, compression, closed)) for _, own in todo.values() for shard in own
     )
-    total = spec.population + spec.cases
-    progress(0, total)
+    patients = spec.population + spec.cases
+    progress(0, patients)
+
+    def further(done: int, total: int | None = None, note: str = "") -> None:
+        if total:  # an engine that gives marks when all is done
+            progress(patients * done // total, patients, note or f"{done} of {total} shards")
+
     try:
-        with closing(engine.run(tasks, out, made_from=made_from)) as marks:  # type: ignore[type-var]
+        with closing(engine.run(tasks, out, made_from=made_from, progress=further)) as marks:  # type: ignore[type-var]
             for _, mark in marks:
                 outcome = mark["outcome"]
                 parts[outcome["plan"]].counts.update(outcome["counts"])
@@ -206,7 +211,7 @@ def generate_shards(
                 references.update(outcome.get("references", ()))
                 flattened += [outcome["tables"]] if outcome.get("tables") else []
                 made.append(_listed(mark))
-                progress(result.kept, total, f"{sum(result.counts.values())} simulated")
+                progress(result.kept, patients, f"{sum(result.counts.values())} simulated")
         last = max(todo)
         if references:
             work = SharedWork(spec, last, tuple(sorted(references)), what, compression)

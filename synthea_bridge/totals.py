@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from synthea_bridge.flatten import FlattenResult
+from synthea_bridge.tables import TABLES
 
 
 def summed(outcomes: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -17,6 +18,8 @@ def summed(outcomes: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         values = [outcome[name] for outcome in outcomes]
         if name in ("earliest", "latest"):
             made[name] = _extreme(name, values)
+        elif name == "rows":
+            made[name] = {table.name: sum(rows[table.name] for rows in values) for table in TABLES}
         elif name in ("dropped_codings", "unresolved", "undated"):
             made[name] = sum(values)
         else:

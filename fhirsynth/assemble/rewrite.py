@@ -90,25 +90,33 @@ def rewrite(
         With the default ``skips``.
     """
     folder = Folder.open(tables)
-    root = run_id or _root(folder)
+    root = run_id or root_of(folder.position)
     result = RewriteResult(root, skips=skips if skips is not None else SkipLog(strict=True))
     (out / TRANSACTIONS).mkdir(parents=True, exist_ok=True)
-    _shared(folder, root, out / SHARED, result)
-    with closing(_made(folder, root, run_id, workers, result.skips)) as patients:
-        for number, made in enumerate(patients, 1):
-            _take(made, result, out)
+    shared = shared_bundle(providers(folder), result)
+    if shared is not None:
+        (out / SHARED).write_bytes(shared)
+    with closing(bundles_of(folder, run_id, result, workers)) as bundles:
+        for number, body in enumerate(bundles, 1):
+            if body is not None:
+                (out / TRANSACTIONS / f"{result.patients:06d}.json").write_bytes(body)
             progress(number, len(folder.position))
     return result
 
 
-def _take(made: Made, result: RewriteResult, out: Path) -> None:
-    for skip in made.problems:
-        result.skips.add(skip)
-    if made.body is not None:
-        result.patients += 1
-        result.resources.update(made.counts)
-        result.left_out.update(made.left_out)
-        (out / TRANSACTIONS / f"{result.patients:06d}.json").write_bytes(made.body)
+def bundles_of(
+    folder: Folder, run_id: str | None, result: RewriteResult, workers: int = 1
+) -> Generator[bytes | None, None, None]:
+    """A Bundle a patient, None for one who is not valid R4; ``result`` counts and has the reasons."""
+    with closing(_made(folder, result.run_id, run_id, workers, result.skips)) as patients:
+        for made in patients:
+            for skip in made.problems:
+                result.skips.add(skip)
+            if made.body is not None:
+                result.patients += 1
+                result.resources.update(made.counts)
+                result.left_out.update(made.left_out)
+            yield made.body
 
 
 class Made(NamedTuple):
@@ -120,23 +128,22 @@ class Made(NamedTuple):
     problems: list[Skip]
 
 
-def _root(folder: Folder) -> str:
+def root_of(patients: Iterable[str]) -> str:
     """Follows from who the patients are: the same ones get the same ids, however their tables were written."""
-    return hashlib.sha256("\n".join(sorted(folder.position)).encode()).hexdigest()[:12]
+    return hashlib.sha256("\n".join(sorted(patients)).encode()).hexdigest()[:12]
 
 
-def _shared(folder: Folder, root: str, path: Path, result: RewriteResult) -> None:
-    """Write the organisations that are known by an identifier; no file where there is none."""
+def shared_bundle(named: Iterable[str], result: RewriteResult) -> bytes | None:
+    """The Bundle of organisations that are named by an identifier, counted in ``result``; None where there is none."""
     made = []
-    for text in sorted(providers(folder)):
+    for text in sorted(named):
         known = organization(text)
         if known is not None:
             identifier = {"system": known[0], "value": known[1]}
             name = resource_id("", "Organization", text)
             made.append({"resourceType": "Organization", "id": name, "identifier": [identifier]})
-    if made:
-        result.resources.update(check(one, "shared") for one in made)
-        path.write_bytes(to_json(transaction(root, "shared", made)))
+    result.resources.update(check(one, "shared") for one in made)
+    return to_json(transaction(result.run_id, "shared", made)) if made else None
 
 
 class _Task(NamedTuple):

@@ -6,7 +6,7 @@ import multiprocessing
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -72,7 +72,9 @@ class AssembleResult:
 
 
 @dataclass(frozen=True, slots=True)
-class _Task:
+class Telling:
+    """How rows become lives; see :func:`assemble`."""
+
     schema: FeatureSchema
     timeline: Timeline
     run_id: str
@@ -80,6 +82,25 @@ class _Task:
     years: float | None
     locale: str
     ssn: bool
+
+    def check(self, rows: pd.DataFrame) -> None:
+        """Check that these rows can be told.
+
+        Raises
+        ------
+        UsageError
+            When they cannot.
+        """
+        check_writable(self.schema)
+        identity(self.run_id, locale=self.locale)
+        absent = [name for name in ["patient_id", *self.schema.columns] if name not in rows]
+        if absent:
+            raise UsageError(f"synthetic rows: lack the columns {', '.join(absent)}; make them with: fhirsynth augment")
+
+
+@dataclass(frozen=True, slots=True)
+class _Task:
+    told: Telling
     columns: tuple[str, ...] = ()
     rows: tuple[tuple[Any, ...], ...] = ()
 
@@ -130,26 +151,34 @@ def assemble(
     AssembleError
         When a resource does not conform to R4, which is a defect of ours.
     """
-    check_writable(schema)
-    identity(run_id, locale=locale)
-    absent = [name for name in ["patient_id", *schema.columns] if name not in rows]
-    if absent:
-        raise UsageError(f"synthetic rows: lack the columns {', '.join(absent)}; make them with: fhirsynth augment")
+    told = Telling(schema, timeline, run_id, seed, years, locale, ssn)
+    told.check(rows)
     result = AssembleResult(run_id, skips=skips if skips is not None else SkipLog(strict=True), years=years)
-    shared = Shared(run_id).resources()
     (out / TRANSACTIONS).mkdir(parents=True, exist_ok=True)
-    (out / SHARED).write_bytes(to_json(transaction(run_id, "shared", shared)))
+    (out / SHARED).write_bytes(shared_bundle(result))
+    for number, body in enumerate(bundles_of(rows, told, result, workers), 1):
+        if body is not None:
+            (out / TRANSACTIONS / f"{result.patients:06d}.json").write_bytes(body)
+        progress(number, len(rows))
+    return result
+
+
+def shared_bundle(result: AssembleResult) -> bytes:
+    """The Bundle of those whom all patients refer to, which are counted in ``result``."""
+    shared = Shared(result.run_id).resources()
     result.resources.update(check(one, "shared") for one in shared)
-    made = _made(rows, _Task(schema, timeline, run_id, seed, years, locale, ssn), workers)
-    for number, (patient, body, counts, problem) in enumerate(made, 1):
+    return to_json(transaction(result.run_id, "shared", shared))
+
+
+def bundles_of(rows: pd.DataFrame, told: Telling, result: AssembleResult, workers: int = 1) -> Iterator[bytes | None]:
+    """A Bundle a row, None where it cannot become a patient; ``result`` counts and has the reasons."""
+    for patient, body, counts, problem in _made(rows, told, workers):
         if body is None:
             result.skips.add(Skip("synthetic rows", patient, problem, "make it again, or correct the row"))
         else:
             result.patients += 1
             result.resources.update(counts)
-            (out / TRANSACTIONS / f"{result.patients:06d}.json").write_bytes(body)
-        progress(number, len(rows))
-    return result
+        yield body
 
 
 def check_writable(schema: FeatureSchema) -> None:
@@ -181,11 +210,11 @@ def _unwritable(feature: Feature) -> str:
     return ""
 
 
-def _made(rows: pd.DataFrame, task: _Task, workers: int) -> Iterator[Made]:
-    frame = task.schema.conform(rows)
+def _made(rows: pd.DataFrame, told: Telling, workers: int) -> Iterator[Made]:
+    frame = told.schema.conform(rows)
     columns = tuple(frame.columns)
     values = list(frame.itertuples(index=False, name=None))
-    tasks = [replace(task, columns=columns, rows=tuple(values[at : at + CHUNK])) for at in range(0, len(values), CHUNK)]
+    tasks = [_Task(told, columns, tuple(values[at : at + CHUNK])) for at in range(0, len(values), CHUNK)]
     if workers == 1 or len(rows) < PARALLEL_FROM:
         for task in tasks:
             yield from _make(task)
@@ -197,27 +226,27 @@ def _made(rows: pd.DataFrame, task: _Task, workers: int) -> Iterator[Made]:
 
 
 def _make(task: _Task) -> Sequence[Made]:
-    return [_one(task, dict(zip(task.columns, row, strict=True))) for row in task.rows]
+    return [_one(task.told, dict(zip(task.columns, row, strict=True))) for row in task.rows]
 
 
-def _one(task: _Task, row: dict[str, Any]) -> Made:
+def _one(told: Telling, row: dict[str, Any]) -> Made:
     patient = str(row.pop("patient_id"))
-    random = rng(task.seed, "life", patient)
+    random = rng(told.seed, "life", patient)
     try:
         chart = tell(
-            task.run_id,
+            told.run_id,
             patient,
             row,
-            task.schema,
-            task.timeline,
+            told.schema,
+            told.timeline,
             random,
-            years=task.years,
-            locale=task.locale,
-            ssn=task.ssn,
+            years=told.years,
+            locale=told.locale,
+            ssn=told.ssn,
         )
     except AssembleError as error:
         return patient, None, {}, str(error)
-    origin = Origin(task.run_id, "augmented", Shared(task.run_id), profiled=True)
+    origin = Origin(told.run_id, "augmented", Shared(told.run_id), profiled=True)
     written = list(resources(chart, origin))
     counts = Counter(check(one, patient) for one in written)
-    return patient, to_json(transaction(task.run_id, patient, written)), dict(counts), ""
+    return patient, to_json(transaction(told.run_id, patient, written)), dict(counts), ""

@@ -54,7 +54,7 @@ def feed(inner: Engine, url: str, most: int | None, run: str, access: Access) ->
     def send(src: Path, journal: Path, dead_letters: Path) -> LoadResult:
         return load(src, url, how=How(tag=run), access=access, journal=journal, dead_letters=dead_letters)
 
-    return Feed(inner, url, send, most)
+    return Feed(inner, url, run, send, most)
 
 
 def with_loaded(progress: Progress, made: Feed) -> Progress:
@@ -66,8 +66,8 @@ def with_loaded(progress: Progress, made: Feed) -> Progress:
     return told
 
 
-def tell(made: Feed, run: str) -> None:
-    """What the server has taken, and how to take it off again."""
+def tell(made: Feed) -> bool:
+    """Print what the server has taken, and how to take it off again; whether it has taken everything."""
     for key, result in made.results.items():
         for refusal in result.refused:
             click.echo(f"{key}: {refusal}", err=True)
@@ -78,5 +78,6 @@ def tell(made: Feed, run: str) -> None:
     click.echo(
         f"{len(made.results):,} shards loaded; resources: {made.total('created'):,} created, "
         f"{made.total('matched'):,} already there, {made.total('refusals'):,} refused; to take them off again: "
-        f"fhirsynth unload {run} {made.url}"
+        f"fhirsynth unload {made.tag} {made.url}"
     )
+    return made.whole

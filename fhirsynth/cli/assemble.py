@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from fhirsynth.cli._defects import defects_option, plant_into, say
+from fhirsynth.cli._engine import engine_of, engine_options, seen_by_all, wants_shards
 from fhirsynth.cli._progress import bar
 from fhirsynth.cli._skips import printer, summarize
 from fhirsynth.cli._years import years_option
@@ -17,6 +18,7 @@ from fhirsynth.cli._years import years_option
 if TYPE_CHECKING:
     from fhirsynth.assemble import AssembleResult
     from fhirsynth.defects import Profile
+    from synthea_bridge.sinks import Compression
     from synthea_bridge.skips import SkipLog
 
 _FOLDER: Any = click.Path(path_type=Path, file_okay=False)
@@ -33,6 +35,9 @@ ROWS: Final = "synthetic.parquet"
 @click.option("--locale", default="en-US", show_default=True, help="Of names and addresses: also es-US, de-DE, fr-FR.")
 @click.option("--ssn", is_flag=True, help="Give US patients social security numbers that are never issued.")
 @defects_option()
+@click.option("--shard-size", type=click.IntRange(1), help="Write a file of Bundles for so many rows.  [Spark: 1000]")
+@click.option("--compress", type=click.Choice(["gzip", "zstd", "none"]), help="Files of shards.  [default: gzip]")
+@engine_options()
 @click.option("--strict", is_flag=True, help="Stop at the first row that cannot become a patient, or a resource.")
 @click.option("--out", type=_FOLDER, required=True, help="Folder to write.")
 def command(
@@ -47,16 +52,21 @@ def command(
     profile: Profile | None,
     strict: bool,
     out: Path,
+    **sharding: Any,
 ) -> None:
     """Turn DIR into valid FHIR R4: a transaction Bundle a patient, and one for what they share.
 
     DIR was made by augment, and its synthetic rows become patients with a life; what the Bundles say is read back and
     compared with the rows. Or DIR was made by flatten, and its tables become the Bundles that they were read from.
 
+    With --shard-size, or on Spark, Bundles are lines of a file a shard (a shard of DIR, where that holds tables), and
+    the same call goes on after a kill.
+
     \b
     Example:
       fhirsynth assemble synthetic --out bundles
       fhirsynth assemble tables --out bundles
+      fhirsynth assemble synthetic --shard-size 1000 --workers 8 --out bundles
     """
     from fhirsynth.errors import UsageError
     from fhirsynth.stored import stored
@@ -67,21 +77,60 @@ def command(
     if tables and timeline is not None:
         raise UsageError(f"{folder}: holds tables, which say when everything was; leave out --timeline")
     if not tables and not (folder / ROWS).exists():
-        raise UsageError(f"{folder}: holds neither {ROWS} nor tables; make it with: fhirsynth augment, or flatten")
+        raise UsageError(
+            f"{folder}: holds neither {ROWS} nor patients.parquet; make it with: fhirsynth augment, or flatten"
+        )
     skips = SkipLog(strict, printer())
-    with atomic_folder(out) as scratch:
-        if tables:
-            result = _tables(folder, run_id, workers, skips, scratch)
-        else:
-            result = _rows(folder, timeline, run_id, seed, (years, locale, ssn), workers, skips, scratch)
-        told, planted = plant_into(scratch, profile, seed)
-        skips.write(scratch / "skipped.ndjson")
-        write_json(scratch / "manifest.json", {"stage": "bundles", **result.outcome, **told})
-    _report(result, out)
-    say(planted, out)
+    if wants_shards(sharding["shard_size"], sharding):
+        if profile is not None:
+            raise UsageError("--defects is not for shards; plant them with: fhirsynth export --defects")
+        files = None if tables else (folder / ROWS, folder / "schema.json", timeline or folder / "timeline.json")
+        result = _in_shards(folder, files, run_id, seed, (years, locale, ssn), workers, skips, out, **sharding)
+        skips.write(out / "skipped.ndjson")
+        write_json(out / "manifest.json", {"stage": "bundles", **result.outcome})
+        _report(result, out)
+    else:
+        with atomic_folder(out) as scratch:
+            if tables:
+                result = _tables(folder, run_id, workers, skips, scratch)
+            else:
+                result = _rows(folder, timeline, run_id, seed, (years, locale, ssn), workers, skips, scratch)
+            told, planted = plant_into(scratch, profile, seed)
+            skips.write(scratch / "skipped.ndjson")
+            write_json(scratch / "manifest.json", {"stage": "bundles", **result.outcome, **told})
+        _report(result, out)
+        say(planted, out)
     if skips.items:
         summarize(skips, out / "skipped.ndjson")
         sys.exit(1)
+
+
+def _in_shards(
+    folder: Path,
+    files: tuple[Path, Path, Path] | None,
+    run_id: str | None,
+    seed: int,
+    manner: tuple[float | None, str, bool],
+    workers: int,
+    skips: SkipLog,
+    out: Path,
+    *,
+    shard_size: int | None,
+    compress: Compression | None,
+    engine: str,
+    master: str | None,
+    conf: tuple[str, ...],
+) -> AssembleResult:
+    from fhirsynth.assemble.in_shards import SHARD, Manner
+    from fhirsynth.cli._assemble import rows_in_shards, tables_in_shards
+
+    seen_by_all(out)
+    with engine_of(engine, master, conf, workers, str(out)) as chosen, bar("assemble") as progress:
+        if files is None:
+            return tables_in_shards(folder, run_id, out, chosen, compress or "gzip", skips, progress)
+        rows, schema, timeline = (path.absolute() for path in files)
+        given = Manner(rows, schema, timeline, run_id or "", seed, *manner)
+        return rows_in_shards(given, shard_size or SHARD, out, chosen, compress or "gzip", skips, progress)
 
 
 def _rows(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
@@ -12,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from fhirsynth.cli._engine import engine_of, engine_options, seen_by_all, wants_shards
 from fhirsynth.cli._progress import bar
 from fhirsynth.cli._skips import SHOWN, printer, summarize
 
 if TYPE_CHECKING:
     from fhirsynth.schema import ConditionFeature
-    from synthea_bridge.flatten import FlattenResult
     from synthea_bridge.skips import SkipLog
 
 
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
 @click.option("--index-date", type=click.DateTime(["%Y-%m-%d"]), help="Day at which every patient is described.")
 @click.option("--features", type=click.Path(path_type=Path, dir_okay=False), help="TOML file with more features.")
 @click.option("--strict", is_flag=True, help="Stop at the first thing that cannot be read.")
+@click.option("--shard-size", type=click.IntRange(1), metavar="MB", help="A file of each table for so many MB of SRC.")
+@click.option("--workers", type=click.IntRange(1), help="Processes.  [default: all cores, if the source is large]")
+@engine_options()
 @click.option("--json", "as_json", is_flag=True, help="Print what was made as JSON.")
 def command(
     src: Path,
@@ -36,15 +40,19 @@ def command(
     index_date: datetime | None,
     features: Path | None,
     strict: bool,
+    workers: int | None,
     as_json: bool,
+    **sharding: Any,
 ) -> None:
     """Turn FHIR R4 Bundles, resources, NDJSON, .gz, .zip or a folder of them into tables and features.
 
-    Ends with 1 when something could not be read; everything else is in the tables all the same.
+    Ends with 1 when something could not be read; everything else is in the tables all the same. With --shard-size, or
+    on Spark, the tables are in shards, the rows are the same, and the same call goes on after a kill.
 
     \b
     Example:
       fhirsynth flatten bundles/ --out tables --condition cystic-fibrosis
+      fhirsynth flatten export/ --out tables --shard-size 256 --workers 8
     """
     from fhirsynth.features import write_features
     from fhirsynth.schema import build_schema, declared
@@ -54,22 +62,54 @@ def command(
 
     asked = None if condition is None else _condition(condition)
     extra = declared(features)[len(declared()) :] if features else ()
-    skips, unused = SkipLog(strict, printer()), SkipLog()
-    with atomic_folder(out) as folder:
-        with bar("flatten") as progress:
-            result = write_tables(src, folder, skips, progress)
-        day = index_date.date() if index_date else _index_date(src, result)
-        described = write_features(folder, build_schema(day, asked, extra), unused)
-        summary: dict[str, Any] = {
-            "stage": "tables",
-            **result.outcome,
-            "index_date": day.isoformat(),
-            "features": len(described),
-            "unused": unused.counts(),
-            **_years(src),
-        }
+    unused = SkipLog()
+
+    def described(folder: Path, outcome: dict[str, Any]) -> dict[str, Any]:
+        """Write features and the manifest beside the tables."""
+        day = index_date.date() if index_date else _index_date(src, outcome["latest"])
+        rows = write_features(folder, build_schema(day, asked, extra), unused)
+        more = {"index_date": day.isoformat(), "features": len(rows), "unused": unused.counts(), **_years(src)}
+        summary = {"stage": "tables", **outcome, **more}
         write_json(folder / "manifest.json", summary)
+        return summary
+
+    if not wants_shards(sharding["shard_size"], sharding):
+        skips = SkipLog(strict, printer())
+        with atomic_folder(out) as folder:
+            with bar("flatten") as progress:
+                result = write_tables(src, folder, skips, progress, workers=workers)
+            summary = described(folder, result.outcome)
+    else:
+        outcome, skips = _in_shards(src, out, strict=strict, workers=workers, **sharding)
+        write_json(out / "manifest.json", {"stage": "tables", **outcome})  # says how features can be made
+        summary = described(out, outcome)
     _report(summary, skips, unused, out, as_json)
+
+
+def _in_shards(
+    src: Path,
+    out: Path,
+    *,
+    strict: bool,
+    shard_size: int | None,
+    workers: int | None,
+    engine: str,
+    master: str | None,
+    conf: tuple[str, ...],
+) -> tuple[dict[str, Any], SkipLog]:
+    from synthea_bridge.flatten_shards import SHARD_BYTES, flatten_shards
+
+    seen_by_all(out)
+    size = shard_size << 20 if shard_size else SHARD_BYTES
+    with (
+        engine_of(engine, master, conf, workers or os.cpu_count() or 1, str(out)) as chosen,
+        bar("flatten") as progress,
+    ):
+        outcome, skips = flatten_shards(
+            src, out, chosen, shard_bytes=size, strict=strict, on_skip=printer(), progress=progress
+        )
+    skips.write(out / "skipped.ndjson")
+    return outcome, skips
 
 
 def _condition(name: str) -> ConditionFeature:
@@ -101,7 +141,7 @@ def _years(src: Path) -> dict[str, float]:
     return {"years": said} if isinstance(said, int | float) else {}
 
 
-def _index_date(src: Path, result: FlattenResult) -> date:
+def _index_date(src: Path, latest: str | None) -> date:
     """The day that the source's manifest names, else the last one on which an encounter ends."""
     from fhirsynth.errors import UsageError
 
@@ -110,9 +150,9 @@ def _index_date(src: Path, result: FlattenResult) -> date:
             text = manifest.get("index_date") or manifest.get("spec", {}).get("end_date")
             if text:
                 return date.fromisoformat(text)
-    if result.latest is None:
+    if latest is None:
         raise UsageError(f"{src}: has no encounters to tell a day from; say at which to describe with --index-date")
-    return date.fromisoformat(result.latest[:10])
+    return date.fromisoformat(latest[:10])
 
 
 def _report(summary: dict[str, Any], skips: SkipLog, unused: SkipLog, out: Path, as_json: bool) -> None:

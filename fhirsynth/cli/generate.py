@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from fhirsynth.cli._engine import Place, engine_of, engine_options, settings_of
+from fhirsynth.cli._feed import feed, feed_options, tell, with_loaded
 from fhirsynth.cli._progress import bar
 
 if TYPE_CHECKING:
-    from synthea_bridge.generate import GenerateResult
-    from synthea_bridge.progress import Progress
+    from fhirsynth.publish.access import Access
     from synthea_bridge.sharded import What
     from synthea_bridge.sinks import Compression
     from synthea_bridge.spec import GenerateSpec
@@ -56,15 +59,17 @@ if TYPE_CHECKING:
 @click.option(
     "--workers", type=click.IntRange(1), help="Processes of --write.  [default: one for two cores, at most one a shard]"
 )
+@feed_options
+@engine_options()
 @click.option(
     "--out",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=Place(),
     default="generated",
     show_default=True,
-    help="Folder to write.",
+    help="Folder to write; with Spark also the URL of one.",
 )
 def command(
-    out: Path,
+    out: str,
     tables: Path | None,
     tables_only: bool,
     named: tuple[str, ...],
@@ -75,35 +80,53 @@ def command(
     write: str | None,
     compress: Compression | None,
     workers: int | None,
+    engine: str,
+    master: str | None,
+    conf: tuple[str, ...],
+    url: str | None,
+    max_disk: int | None,
+    sign_in: Callable[[str], Access],
     **options: Any,
 ) -> None:
     """Simulate patients with Synthea; the same parameters give the same bytes.
 
     With --write the result is in shards, made by several workers: what is done stays after a kill, and the same call
-    goes on.
+    goes on. With --load each shard goes to a FHIR server while the next one is simulated; with --max-disk its Bundles
+    are then removed, and the simulation waits for the server.
 
     \b
     Example:
       fhirsynth generate --population 50 --seed 7 --out generated
       fhirsynth generate --population 60 --condition lupus --cases 40 --seed 7 --out generated
       fhirsynth generate --population 100000 --write tables,ndjson --workers 8 --out large
+      fhirsynth generate --population 100000 --write tables --load http://127.0.0.1:8080/fhir --max-disk 2G --out large
+      fhirsynth generate --population 1000000 --write tables --engine spark --master yarn --out hdfs:///large
     """
+    from fhirsynth.workspace import fingerprint
     from synthea_bridge.errors import UsageError
     from synthea_bridge.generate import generate
+    from synthea_bridge.sharded import generate_shards
+    from synthea_bridge.shards import usual_workers
 
-    if tables_only and tables is not None:
-        raise UsageError("--tables-only writes the tables to --out; leave --tables away")
-    if write is None and (compress or workers):
-        raise UsageError("--compress and --workers are for shards; say with --write what is to be written")
-    if write is not None and (tables_only or tables is not None):
-        raise UsageError("--write says all that is written; leave --tables and --tables-only away")
-    what = None if write is None else _what(write)
+    _check(write, url, max_disk, tables_only=tables_only, tables=tables, as_is=options["as_is"], engine=engine)
+    if write is None and (compress or workers or engine != "local" or master or conf or "://" in out):
+        raise UsageError("--compress, --workers and --engine are for shards; say with --write what is to be written")
     spec = _spec(named, cases, settings, resources, options | ({} if threads is None else {"threads": threads}))
-    with bar("simulate") as progress:
-        if what is None:
-            result = generate(spec, out, progress, tables, tables_only=tables_only)
-        else:
-            result = _in_shards(spec, out, what, compress or "gzip", workers, progress, shared=threads is None)
+    fed = None
+    if write is None:
+        with bar("simulate") as progress:
+            result = generate(spec, Path(out), progress, tables, tables_only=tables_only)
+    else:
+        number = workers or usual_workers(spec)
+        if threads is None:
+            cores = int(settings_of(conf).get("spark.task.cpus", 1)) if engine == "spark" else spec.threads // number
+            spec = spec.model_copy(update={"threads": max(1, cores)})
+        what = _what(write if url is None else f"{write},bundles")
+        with engine_of(engine, master, conf, number, out) as chosen, bar("simulate") as progress:
+            if url is not None:
+                chosen = fed = feed(chosen, url, max_disk, fingerprint(spec.key)[:12], sign_in(url))
+                progress = with_loaded(progress, fed)
+            result = generate_shards(spec, out, chosen, what, compress or "gzip", progress, closed=fed is not None)
     outcome = result.outcome
     for part in outcome["parts"]:
         click.echo(f"{out}: {_told(part)}")
@@ -113,6 +136,34 @@ def command(
             f"mended: {made['units']} units, {made['data_absent_reason']} observations without a value; added: "
             f"{made['shared_resources']} organisations, locations and practitioners that patients refer to"
         )
+    if fed is not None and not tell(fed):
+        sys.exit(1)
+
+
+def _check(
+    write: str | None,
+    url: str | None,
+    max_disk: int | None,
+    *,
+    tables_only: bool,
+    tables: Path | None,
+    as_is: bool,
+    engine: str,
+) -> None:
+    """Refuse what contradicts itself."""
+    from synthea_bridge.errors import UsageError
+
+    if tables_only and tables is not None:
+        raise UsageError("--tables-only writes the tables to --out; leave --tables away")
+    if write is not None and (tables_only or tables is not None):
+        raise UsageError("--write says all that is written; leave --tables and --tables-only away")
+    if url is not None and (write is None or engine != "local" or as_is):
+        raise UsageError(
+            "--load takes shards that this machine makes, with all that they refer to: add --write tables or --write "
+            "bundles, and leave --engine spark and --as-is away"
+        )
+    if max_disk is not None and url is None:
+        raise UsageError("--max-disk bounds the Bundles that wait for a server; name it with --load")
 
 
 def _spec(
@@ -148,27 +199,6 @@ def _spec(
     except ValidationError as error:
         first = error.errors()[0]
         raise UsageError(f"--{'-'.join(map(str, first['loc'])).replace('_', '-')}: {first['msg']}") from error
-
-
-def _in_shards(
-    spec: GenerateSpec,
-    out: Path,
-    what: list[What],
-    compression: Compression,
-    workers: int | None,
-    progress: Progress,
-    *,
-    shared: bool,
-) -> GenerateResult:
-    """Simulate shards; the workers share the threads among them where nobody has said how many each has."""
-    from synthea_bridge.engines.local import LocalEngine
-    from synthea_bridge.sharded import generate_shards
-    from synthea_bridge.shards import usual_workers
-
-    number = workers or usual_workers(spec)
-    if shared:
-        spec = spec.model_copy(update={"threads": max(1, spec.threads // number)})
-    return generate_shards(spec, str(out), LocalEngine(number), what, compression, progress)
 
 
 def _what(text: str) -> list[What]:

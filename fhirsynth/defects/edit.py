@@ -13,6 +13,7 @@ import numpy as np
 
 from synthea_bridge.dates import instant_of
 from synthea_bridge.references import Lookup, id_of
+from synthea_bridge.shapes import loose
 
 Resource = dict[str, Any]
 Path = tuple[str | int, ...]
@@ -102,7 +103,8 @@ class Document:
     @cached_property
     def lookup(self) -> Lookup:
         """Finds ids by reference."""
-        return Lookup([(entry.get("fullUrl"), entry["resource"]) for entry in self.entries], {})
+        entries = [(entry.get("fullUrl"), entry["resource"]) for entry in self.entries]
+        return Lookup(entries, [id_of(*entry) for entry in entries], {})
 
     @cached_property
     def seen(self) -> Mapping[str, Sequence[int]]:
@@ -112,7 +114,7 @@ class Document:
             resource = entry["resource"]
             moment = start_of(resource) if resource["resourceType"] == "Encounter" else None
             if moment is not None:
-                patient = self.lookup.id(resource.get("subject")) or ""
+                patient = self.lookup.id(loose(resource.get("subject"))) or ""
                 found.setdefault(patient, []).append((moment, str(resource.get("id")), number))
         return {patient: [number for _, _, number in sorted(ones)] for patient, ones in found.items()}
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from fhirsynth.defects.copies import copied, new_id
 from fhirsynth.defects.edit import GONE, Change, Copy, Path, Site, look
+from synthea_bridge.shapes import loose
 
 LINKS: Final[tuple[Path, ...]] = (
     ("encounter", "reference"),
@@ -45,7 +46,7 @@ def missing_subject(site: Site, _random: np.random.Generator) -> Change | None:
 
 def encounter_of_another(site: Site, random: np.random.Generator) -> Change | None:
     """A reference to an encounter of another patient: by identifier from a transaction, else by id."""
-    patient = site.document.lookup.id(site.resource.get("subject"))
+    patient = site.document.lookup.id(loose(site.resource.get("subject")))
     donors = [donor for donor in site.donors if donor.encounters and donor.patient != patient]
     path: Path = ("encounter", "reference")
     if patient is None or not donors or look(site.resource, path) is GONE:

@@ -29,6 +29,10 @@ CREATE TABLE IF NOT EXISTS entry (
 """
 
 
+HERE: Final = "JOIN seen USING (document)"
+"""Of entries, those of the documents of this load."""
+
+
 class Taken(NamedTuple):
     """An entry that the server has, or that was sent and perhaps is there.
 
@@ -118,11 +122,17 @@ class Journal:
         rows = [(number, place) for place in places]
         self.base.executemany("DELETE FROM entry WHERE document = ? AND place = ? AND NOT taken", rows)
 
-    def counts(self) -> dict[str, Counter[str]]:
-        """Different resources that were taken of the documents of this load, by run and type; ``""`` has no run."""
+    def counts(self, *, ever: bool = False) -> dict[str, Counter[str]]:
+        """Different resources that were taken of the documents of this load, by run and type; ``""`` has no run.
+
+        Parameters
+        ----------
+        ever
+            Of all documents in the journal.
+        """
         found: dict[str, Counter[str]] = {}
         rows = self.base.execute(
-            "SELECT coalesce(run, ''), kind, count(DISTINCT name) FROM entry JOIN seen USING (document) "
+            f"SELECT coalesce(run, ''), kind, count(DISTINCT name) FROM entry {'' if ever else HERE} "  # noqa: S608
             "WHERE taken GROUP BY 1, 2"
         )
         for run, kind, count in rows:
@@ -132,7 +142,7 @@ class Journal:
     def taken(self, run: str, kind: str) -> Iterator[tuple[int, Taken]]:
         """The entries of this load of a run and type, each with the number of its document."""
         rows = self.base.execute(
-            "SELECT document, place, run, kind, name, record, created, address FROM entry JOIN seen USING (document) "
+            f"SELECT document, place, run, kind, name, record, created, address FROM entry {HERE} "  # noqa: S608
             "WHERE taken AND run = ? AND kind = ?",
             (run, kind),
         )

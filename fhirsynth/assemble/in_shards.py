@@ -1,0 +1,206 @@
+"""Rows and tables to Bundles in shards: each is a pure function of its rows, done by an engine wherever that may be."""
+
+from __future__ import annotations
+
+import tempfile
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+
+from fhirsynth.assemble import rewrite, stage
+from fhirsynth.assemble.inputs import look_over, read_rows
+from fhirsynth.assemble.rewrite import RewriteResult
+from fhirsynth.assemble.slices import Folder, providers
+from fhirsynth.assemble.stage import AssembleResult, Telling
+from fhirsynth.assemble.timeline import Timeline
+from fhirsynth.schema import FeatureSchema
+from fhirsynth.stored import files_of, read, shards_of
+from synthea_bridge.engines import Engine, Task
+from synthea_bridge.progress import Progress, silent
+from synthea_bridge.sinks import Compression, lines_name, writing
+from synthea_bridge.skips import Skip, SkipLog
+from synthea_bridge.tables import TABLES
+
+SHARD: Final = 1000
+"""Rows of a shard by default."""
+BUNDLES: Final = "bundles"
+SHARED: Final = "shared"
+
+
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """How rows become lives.
+
+    Parameters
+    ----------
+    rows, schema, timeline
+        Files that all workers see.
+    """
+
+    rows: Path
+    schema: Path
+    timeline: Path
+    run_id: str
+    seed: int
+    years: float | None
+    locale: str
+    ssn: bool
+
+    def telling(self) -> Telling:
+        """The same, read."""
+        schema, lives = FeatureSchema.load(self.schema), Timeline.load(self.timeline)
+        return Telling(schema, lives, self.run_id, self.seed, self.years, self.locale, self.ssn)
+
+
+@dataclass(frozen=True, slots=True)
+class RowsWork:
+    """Makes Bundles of the rows from ``start`` to ``stop``, reads them back and looks them over."""
+
+    key: str
+    manner: Manner
+    start: int
+    stop: int
+    compression: Compression
+    strict: bool
+
+    def __call__(self, folder: Path) -> dict[str, Any]:
+        """Says what was made."""
+        told = self.manner.telling()
+        rows = read_rows(self.manner.rows, told.schema).iloc[self.start : self.stop].reset_index(drop=True)
+        result = AssembleResult(told.run_id, skips=SkipLog(self.strict), years=told.years)
+        _write(folder, self.key, self.compression, stage.bundles_of(rows, told, result))
+        without = {skip.entry for skip in result.skips.items}
+        clinical = look_over(folder / BUNDLES, rows, told.schema, told.run_id, without) if result.patients else {}
+        return {**_counted(result), "clinical": clinical}
+
+
+@dataclass(frozen=True, slots=True)
+class TablesWork:
+    """Makes Bundles of the patients in one shard of tables."""
+
+    key: str
+    tables: Path
+    root: str
+    run_id: str | None
+    compression: Compression
+    strict: bool
+
+    def __call__(self, folder: Path) -> dict[str, Any]:
+        """Says what was made, and who provided encounters."""
+        result = RewriteResult(self.root, skips=SkipLog(self.strict))
+        with tempfile.TemporaryDirectory(prefix="fhirsynth-") as scratch:
+            for table in TABLES:
+                (file,) = files_of(self.tables, table.name, self.key)
+                (Path(scratch) / f"{table.name}.parquet").symlink_to(file.absolute())
+            opened = Folder.open(Path(scratch))
+            named = sorted(providers(opened))
+            _write(folder, self.key, self.compression, rewrite.bundles_of(opened, self.run_id, result))
+        return {**_counted(result), "left_out": dict(result.left_out), "providers": named}
+
+
+@dataclass(frozen=True, slots=True)
+class LinesWork:
+    """Writes Bundles that are known already."""
+
+    key: str
+    bundles: tuple[bytes, ...]
+    compression: Compression
+
+    def __call__(self, folder: Path) -> dict[str, Any]:
+        """Says nothing more."""
+        _write(folder, self.key, self.compression, self.bundles)
+        return {}
+
+
+@dataclass(slots=True)
+class Shards:
+    """Where and how Bundles in shards are written.
+
+    Parameters
+    ----------
+    out
+        A folder, or what else the engine can write to.
+    made_from
+        All that decides what is in them.
+    """
+
+    engine: Engine
+    out: str
+    made_from: str
+    compression: Compression = "gzip"
+    progress: Progress = silent
+
+    def rows(self, manner: Manner, count: int, size: int, skips: SkipLog) -> AssembleResult:
+        """Bundles of synthetic rows, ``bundles/rows-NNNNN.ndjson``, and ``bundles/shared.ndjson``."""
+        result = AssembleResult(manner.run_id, skips=skips, years=manner.years)
+        works = [
+            RowsWork(f"rows-{number:05d}", manner, start, start + size, self.compression, skips.strict)
+            for number, start in enumerate(range(0, count, size))
+        ]
+        found = [self._take(outcome, result)["clinical"] for outcome in self._run(works)]
+        result.clinical = _clinical([one for one in found if one])
+        self._shared(stage.shared_bundle(result))
+        return result
+
+    def tables(self, tables: Path, run_id: str | None, skips: SkipLog) -> RewriteResult:
+        """Bundles of tables in shards, ``bundles/KEY.ndjson``, and ``bundles/shared.ndjson``."""
+        tables = tables.absolute()
+        root = run_id or rewrite.root_of(read(tables, "patients", ["patient_id"])["patient_id"].to_pylist())
+        result = RewriteResult(root, skips=skips)
+        works = [TablesWork(key, tables, root, run_id, self.compression, skips.strict) for key in shards_of(tables)]
+        named: set[str] = set()
+        for outcome in self._run(works):
+            self._take(outcome, result)
+            result.left_out.update(outcome["left_out"])
+            named.update(outcome["providers"])
+        shared = rewrite.shared_bundle(named, result)
+        if shared is not None:
+            self._shared(shared)
+        return result
+
+    def _run(self, works: Sequence[RowsWork | TablesWork]) -> Iterator[dict[str, Any]]:
+        def told(done: int, total: int | None = None, note: str = "") -> None:
+            self.progress(done, total or len(works), note)
+
+        tasks = [Task(work.key, work) for work in works]
+        for _, mark in self.engine.run(tasks, self.out, made_from=self.made_from, progress=told):
+            yield mark["outcome"]
+
+    def _shared(self, bundle: bytes) -> None:
+        task = Task(SHARED, LinesWork(SHARED, (bundle,), self.compression))
+        list(self.engine.run([task], self.out, made_from=self.made_from))
+
+    @staticmethod
+    def _take(outcome: dict[str, Any], result: AssembleResult) -> dict[str, Any]:
+        result.patients += outcome["patients"]
+        result.resources.update(outcome["resources"])
+        for skip in outcome["skips"]:
+            result.skips.add(Skip(**skip))
+        return outcome
+
+
+def _write(folder: Path, key: str, compression: Compression, bundles: Iterable[bytes | None]) -> None:
+    with writing(folder / BUNDLES / lines_name(key, compression), compression) as lines:
+        for bundle in bundles:
+            if bundle is not None:
+                lines.write(orjson.dumps(orjson.loads(bundle)) + b"\n")
+
+
+def _counted(result: AssembleResult) -> dict[str, Any]:
+    skips = [asdict(one) for one in result.skips.items]
+    return {"patients": result.patients, "resources": dict(result.resources), "skips": skips}
+
+
+def _clinical(found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What the clinical rules say of all shards."""
+    if not found:
+        return {}
+    broken: Counter[str] = Counter()
+    for one in found:
+        broken.update(one["broken"])
+    sums = {name: sum(one[name] for one in found) for name in ("errors", "warnings")}
+    return {"rules": found[0]["rules"], **sums, "broken": dict(broken)}

@@ -1,0 +1,131 @@
+"""Where work in shards is done, as options."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from synthea_bridge.engines import Engine
+
+
+class Place(click.ParamType[str]):
+    """A folder, or the URL of one that Spark can write to; a text."""
+
+    name = "directory"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        if "://" not in value and Path(value).is_file():
+            self.fail(f"Directory '{value}' is a file.", param, ctx)
+        return str(value)
+
+
+def engine_options() -> Callable[[Any], Any]:
+    """``--engine``, ``--master`` and ``--conf``, as ``spark-submit`` has the last two."""
+    options = [
+        click.option(
+            "--engine",
+            type=click.Choice(["local", "spark"]),
+            default="local",
+            show_default=True,
+            help="Where shards are made: processes of this machine, or executors of Apache Spark.",
+        ),
+        click.option("--master", metavar="URL", help="Of Spark.  [default: what Spark's configuration says]"),
+        click.option("--conf", multiple=True, metavar="KEY=VALUE", help="A setting of Spark; repeat it."),
+    ]
+
+    def decorate(command: Any) -> Any:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+def wants_shards(asked: object, options: Mapping[str, Any]) -> bool:
+    """Whether what is made is to be in shards: they are asked for, or it is made on Spark.
+
+    Parameters
+    ----------
+    asked
+        What says that they are, where this machine makes them.
+    options
+        Those of shards; without shards none may be given.
+
+    Raises
+    ------
+    UsageError
+        When one is.
+    """
+    from synthea_bridge.errors import UsageError
+
+    if asked or options["engine"] == "spark":
+        return True
+    given = [name for name, value in options.items() if value and name != "engine"]
+    if given:
+        raise UsageError(f"--{given[0].replace('_', '-')} is for shards; ask for them too, or leave it away")
+    return False
+
+
+def seen_by_all(out: Path) -> None:
+    """Check that a path is no URL.
+
+    Raises
+    ------
+    UsageError
+        When it is one.
+    """
+    from synthea_bridge.errors import UsageError
+
+    if re.match(r"[\w+-]{2,}:/", str(out)):
+        raise UsageError(f"--out {out}: is a URL; give a folder that all machines see, as what is read is in one too")
+
+
+@contextmanager
+def engine_of(engine: str, master: str | None, conf: tuple[str, ...], workers: int, out: str) -> Iterator[Engine]:
+    """The engine that the options ask for, which may write to ``out``.
+
+    Raises
+    ------
+    UsageError
+        When they contradict each other.
+    """
+    from synthea_bridge.engines.local import LocalEngine
+    from synthea_bridge.errors import UsageError
+
+    if engine == "local":
+        if master is not None or conf:
+            raise UsageError("--master and --conf are Spark's; say --engine spark, or leave them away")
+        if "://" in out:
+            raise UsageError(f"--out {out}: is a URL, which needs --engine spark; or give a folder")
+        yield LocalEngine(workers)
+        return
+    from synthea_bridge.engines.spark import SparkEngine
+
+    spark = SparkEngine(master, settings_of(conf))
+    try:
+        yield spark
+    finally:
+        spark.close()
+
+
+def settings_of(conf: tuple[str, ...]) -> dict[str, str]:
+    """Settings of Spark by name.
+
+    Raises
+    ------
+    UsageError
+        When one is not written as KEY=VALUE.
+    """
+    from synthea_bridge.errors import UsageError
+
+    pairs = [one.partition("=") for one in conf]
+    for name, sign, value in pairs:
+        if not name or not sign:
+            raise UsageError(f"--conf {name}{sign}{value}: write it as KEY=VALUE")
+    return {name: value for name, _, value in pairs}

@@ -1,0 +1,100 @@
+"""What an executor does with tasks, and how what went wrong there is told to whoever asked."""
+
+from __future__ import annotations
+
+import base64
+import os
+import pickle
+import re
+import tempfile
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Final
+
+import orjson
+import pyarrow as pa
+
+from synthea_bridge.engines import Task, mark_name, perform
+from synthea_bridge.engines.spark.delivery import Target
+from synthea_bridge.errors import UsageError, WorkerError
+from synthea_bridge.files import write_json
+
+_ERROR: Final = re.compile(r"fhirsynth-error:([A-Za-z0-9+/=]+):")
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What executors are told beside the tasks."""
+
+    target: Target
+    made_from: str
+    version: str
+
+
+def package_version() -> str:
+    """Of this package, which must be the same everywhere."""
+    try:
+        return version("fhirsynth")
+    except PackageNotFoundError:
+        return "of an unknown version"
+
+
+def do(batches: Iterable[pa.RecordBatch], given: Given) -> Iterator[pa.RecordBatch]:
+    """Do tasks; gives their marks once everything of them is delivered."""
+    os.environ.pop("JAVA_HOME", None)  # the cluster's own; patients are simulated on the one that we bring
+    for batch in batches:
+        for row in batch.to_pylist():
+            mark = _done(row["key"], row["work"], given)
+            yield pa.RecordBatch.from_pydict({"key": [row["key"]], "mark": [mark]})
+
+
+def _done(key: str, work: bytes, given: Given) -> bytes:
+    from pyspark import TaskContext
+
+    context = TaskContext.get()
+    attempt = f"{key}-{context.taskAttemptId() if context is not None else 0}-{os.getpid()}"
+    local = os.environ.get("SPARK_LOCAL_DIRS", "").partition(",")[0] or None
+    try:
+        _same(given.version)
+        with tempfile.TemporaryDirectory(prefix="fhirsynth-", dir=local) as scratch:
+            folder = Path(scratch)
+            task = Task(key, pickle.loads(work))  # noqa: S301  # our own driver's
+            mark = perform(task, folder, given.made_from)
+            write_json(folder / mark_name(key), mark)
+            given.target.deliver(folder, [*mark["files"], mark_name(key)], attempt)
+    except Exception as error:
+        raise RuntimeError(f"fhirsynth-error:{_packed(error, key)}:") from error
+    return orjson.dumps(mark)
+
+
+def _same(version_there: str) -> None:
+    here = package_version()
+    if here != version_there:
+        raise UsageError(f"executors have fhirsynth {here}, not {version_there}; give them the same")
+
+
+def _packed(error: Exception, key: str) -> str:
+    """An error as text that survives Spark's stack traces; one that is nobody's in words."""
+    expected = isinstance(error, OSError) or type(error).__module__.endswith(".errors")
+    told = error if expected else WorkerError(f"{key}: {type(error).__name__}: {error}")
+    return base64.b64encode(pickle.dumps(told)).decode()
+
+
+def explained(told: str, out: str) -> Exception:
+    """What Spark says of a job that has failed, as an error in one line."""
+    found = _ERROR.search(told)
+    if found:
+        error: Exception = pickle.loads(base64.b64decode(found[1]))  # noqa: S301  # our own executors'
+
+        return error
+    lacking = re.search(r"No module named '([^']+)'", told)
+    if lacking:
+        return UsageError(f"executors lack the Python package {lacking[1]}; docs/scale.md says how they get it")
+    lost = re.search(r"most recent failure: Lost task .*?\(TID \d+\) (.*)", told)
+    reason = lost[1] if lost else next(iter(told.strip().splitlines()), "no reason is given")
+    return WorkerError(
+        f"Spark has given up: {reason[:200].rstrip()}; what is done stays in {out}: run the same again, "
+        "with more spark.executor.memoryOverhead if executors were ended from outside"
+    )

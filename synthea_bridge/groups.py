@@ -1,0 +1,188 @@
+"""Files in groups that are flattened each for itself, in this process or in several."""
+
+from __future__ import annotations
+
+import gc
+import multiprocessing
+import os
+import pickle
+import signal
+import tempfile
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from synthea_bridge.batches import Batch
+from synthea_bridge.bundles import File, Reader
+from synthea_bridge.errors import BridgeError
+from synthea_bridge.flattener import Flattener, Tally
+from synthea_bridge.skips import Skip, SkipLog
+
+SIZE: Final = 16 << 20
+"""Bytes of a group, if files are not larger: a third of a second's work."""
+PACKED: Final = 8
+"""How many bytes one byte of an archive counts for."""
+PAYS: Final = 64 << 20
+"""Bytes from which on several processes are faster than one, which need a second each to begin."""
+AHEAD: Final = 2
+"""Groups that wait for each process; their batches lie on disk."""
+
+Group = Sequence[File]
+Give = Callable[[Batch | Skip], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What became of a group, beside its batches.
+
+    Parameters
+    ----------
+    tally
+        What was counted.
+    medications
+        Codes of its Medications by id.
+    missed
+        Ids of Medications that it does not have and asked for.
+    """
+
+    tally: Tally
+    medications: Mapping[str, Any]
+    missed: frozenset[str]
+
+
+def grouped(files: Sequence[File]) -> Sequence[Group]:
+    """``files`` in groups that depend on their sizes only."""
+    groups: list[list[File]] = []
+    room = 0
+    for file in files:
+        if room <= 0:
+            groups.append([])
+            room = SIZE
+        groups[-1].append(file)
+        room -= _weight(file)
+    return groups
+
+
+def workers_for(files: Sequence[File]) -> int:
+    """So many processes as pay for these files."""
+    return (os.cpu_count() or 1) if sum(map(_weight, files)) > PAYS else 1
+
+
+def flatten_group(group: Group, give: Give, elsewhere: dict[str, Any]) -> Done:
+    """Give batches and skips of a group in their order; ``elsewhere`` are Medications of groups before."""
+    skips = SkipLog(on_skip=give)
+    reader = Reader(skips, parts=True, shaped=True)
+    flattener = Flattener(give, skips, elsewhere)
+    with no_cycles():
+        for file in group:
+            for document in reader.read(file):
+                flattener.take(document)
+        flattener.close()
+    flattener.tally.ignored += reader.ignored
+    return Done(flattener.tally, flattener.medications, frozenset(flattener.missed))
+
+
+def flatten_groups(
+    groups: Sequence[Group], give: Give, known: dict[str, Any], workers: int
+) -> Iterator[tuple[Group, Done]]:
+    """What became of each group, in order, once all of it has been given.
+
+    Parameters
+    ----------
+    groups
+        See :func:`grouped`.
+    give
+        Takes batches and skips, as they come from the groups one after the other.
+    known
+        Medications of the groups before, to be filled by the caller; groups that asked for them are done again.
+    workers
+        Processes.
+
+    Raises
+    ------
+    BridgeError
+        When a process was ended from outside.
+    """
+    if min(workers, len(groups)) < 2:
+        for group in groups:
+            yield group, flatten_group(group, give, known)
+        return
+    context = multiprocessing.get_context("spawn")
+    with (
+        tempfile.TemporaryDirectory() as scratch,
+        ProcessPoolExecutor(min(workers, len(groups)), context, initializer=_begin) as pool,
+    ):
+        try:
+            yield from _in_order(groups, give, known, pool, Path(scratch), AHEAD * workers)
+        except BrokenProcessPool as error:
+            advice = "see whether the memory was full, and give fewer --workers"
+            raise BridgeError(f"a process that read files was ended from outside; {advice}") from error
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _in_order(
+    groups: Sequence[Group], give: Give, known: dict[str, Any], pool: ProcessPoolExecutor, scratch: Path, ahead: int
+) -> Iterator[tuple[Group, Done]]:
+    waiting: deque[tuple[Group, Path, Future[Done]]] = deque()
+    rest = enumerate(groups)
+    while True:
+        while len(waiting) < ahead and (after := next(rest, None)) is not None:
+            number, group = after
+            spill = scratch / str(number)
+            waiting.append((group, spill, pool.submit(_spilled, group, spill, {})))
+        if not waiting:
+            return
+        group, spill, future = waiting.popleft()
+        done = future.result()
+        if elsewhere := {name: known[name] for name in done.missed if name in known}:
+            done = pool.submit(_spilled, group, spill, elsewhere).result()
+        with spill.open("rb") as handle:
+            while handle.peek(1):
+                give(pickle.load(handle))  # noqa: S301 - written by _spilled
+        spill.unlink()
+        yield group, done
+
+
+def _spilled(group: Group, spill: Path, elsewhere: dict[str, Any]) -> Done:
+    """In a process of its own: batches and skips go into a file."""
+    with spill.open("wb") as handle:
+        return flatten_group(group, lambda item: pickle.dump(item, handle, pickle.HIGHEST_PROTOCOL), elsewhere)
+
+
+def _begin() -> None:
+    """Leave Ctrl-C to the parent, and end when it ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+    os._exit(1)
+
+
+def _weight(file: File) -> int:
+    try:
+        return file.path.stat().st_size * (PACKED if file.path.suffix in {".gz", ".zip"} else 1)
+    except OSError:
+        return 0
+
+
+@contextmanager
+def no_cycles() -> Iterator[None]:
+    """Parsed JSON has no reference cycles: looking for them again and again is a tenth of the time."""
+    on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if on:
+            gc.enable()
