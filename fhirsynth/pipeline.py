@@ -5,10 +5,11 @@ Where an oracle is asked for, a second population is simulated after the tables:
 
 from __future__ import annotations
 
+import gc
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -132,7 +133,11 @@ class Run:
             resumed = self.workspace.is_current(stage, made_from)
             if not resumed:
                 goes_on = stage == "generated"
-                with self.workspace.stage(stage, made_from, goes_on=goes_on) as writer, self.bar(stage) as progress:
+                with (
+                    self.workspace.stage(stage, made_from, goes_on=goes_on) as writer,
+                    self.bar(stage) as progress,
+                    _settled(),
+                ):
                     do(writer, progress)
             yield StageReport(stage, resumed, self.workspace.manifest(stage) or {})
 
@@ -196,27 +201,28 @@ class Run:
     def _augment(self, writer: StageWriter, progress: Progress) -> None:
         from fhirsynth.assemble import learn
         from fhirsynth.augment import augment
+        from fhirsynth.beside import beside
         from fhirsynth.schema import FeatureSchema
 
         tables = self._root / "tables"
         schema = FeatureSchema.load(tables / "schema.json")
         train = pd.read_parquet(tables / "train.parquet")
-        timeline = learn(tables, list(train["patient_id"]), schema)
-        timeline.save(writer.folder / "timeline.json")
         prior = pd.read_parquet(self._root / "prior" / "features.parquet") if self.spec.prior else None
-        writer.outcome = augment(
-            train,
-            schema,
-            model=self.spec.model,
-            n=self.spec.augment,
-            steps=self.spec.steps,
-            seed=derive(self.spec.seed, "augment"),
-            livable=timeline.livable,
-            prior=prior,
-            prior_source="simulated by Synthea, as people come",
-            out=writer.folder,
-            progress=progress,
-        ).outcome
+        with beside(self.workers, learn, tables, list(train["patient_id"]), schema) as timeline:
+            writer.outcome = augment(
+                train,
+                schema,
+                model=self.spec.model,
+                n=self.spec.augment,
+                steps=self.spec.steps,
+                seed=derive(self.spec.seed, "augment"),
+                livable=lambda rows: timeline().livable(rows),
+                prior=prior,
+                prior_source="simulated by Synthea, as people come",
+                out=writer.folder,
+                progress=progress,
+            ).outcome
+            timeline().save(writer.folder / "timeline.json")
 
     def _assemble(self, writer: StageWriter, progress: Progress) -> None:
         from fhirsynth.assemble import Timeline, assemble
@@ -282,6 +288,7 @@ class Run:
             schema,
             seed=derive(self.spec.seed, "evaluate"),
             extras=Extras(oracle=fresh, histories=histories, uplift=uplift),
+            workers=self.workers,
             progress=progress,
         )
         drawn = [stage for stage, asked in (("oracle", self.spec.oracle), ("prior", self.spec.prior)) if asked]
@@ -291,6 +298,16 @@ class Run:
         files = [DataFile.of(path, writer.folder) for path in (synthetic, *emitted)]
         write_report(report, provenance, writer.folder, schema=schema, files=files)
         writer.outcome = {"valid": report.valid, "verdicts": dict(report.verdicts)}
+
+
+@contextmanager
+def _settled() -> Iterator[None]:
+    """What is there before a stage (libraries, above all torch's) is not looked through for garbage again and again."""
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
 
 
 def _simulate(

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import pandas as pd
 
+from fhirsynth.beside import beside
 from fhirsynth.errors import EvaluateError
 from fhirsynth.schema import FeatureSchema
 from fhirsynth.tables import conform
@@ -80,6 +81,7 @@ def evaluate(
     sensitive: Sequence[str] = (),
     seed: int = 0,
     extras: Extras = Extras(),
+    workers: int = 1,
     progress: Progress = silent,
 ) -> Report:
     """Judge ``synthetic`` by what its generator saw and by what it never saw.
@@ -97,6 +99,8 @@ def evaluate(
         Of every random choice; the same input and seed give the same report.
     extras
         An oracle, histories, and whether augmentation helps.
+    workers
+        With more than one, the self-test is made in another process; the report is the same.
 
     Raises
     ------
@@ -110,23 +114,26 @@ def evaluate(
     fresh = None if extras.oracle is None else conform("oracle", extras.oracle, schema)
     cohorts: tuple[Cohort, ...] = ("overall", "rare") if samples.cohort else ("overall",)
     steps = 3 * len(cohorts) + 2
-    lived = _lived(extras.histories, schema, seed)
-    rules = (*plausibility(samples), *lived.rules)
-    # Histories are compared like with like: where only cases were made, they are about cases alone.
-    whose: Cohort = "rare" if samples.cohort and samples.missing_class is False else "overall"
-    copied = [one.model_copy(update={"cohort": whose}) for one in lived.copies.measures]
-    results: dict[Cohort, Parts] = {}
-    for index, cohort in enumerate(cohorts):
-        progress(3 * index, steps, f"utility, {cohort}")
-        utility = measure_utility(samples, cohort, overall=results["overall"][0].learned if results else None)
-        progress(3 * index + 1, steps, f"privacy, {cohort}")
-        privacy = measure_privacy(samples, cohort, guessed, copied if cohort == whose else ())
-        progress(3 * index + 2, steps, f"fidelity, {cohort}")
-        fidelity = measure_fidelity(samples, cohort, rules if cohort == "overall" else ())
-        results[cohort] = (utility, privacy, fidelity)
-    progress(steps - 2, steps, "self-test")
-    learned = results["overall"][0].learned
-    controls = (*self_test(samples, guessed, learned.real if learned else None, fresh), *lived.copies.controls)
+    progress(0, steps, "utility, overall")
+    taught = measure_utility(samples, "overall")
+    learned = taught.learned
+    with beside(workers, self_test, samples, guessed, learned.real if learned else None, fresh) as tested:
+        lived = _lived(extras.histories, schema, seed)
+        rules = (*plausibility(samples), *lived.rules)
+        # Histories are compared like with like: where only cases were made, they are about cases alone.
+        whose: Cohort = "rare" if samples.cohort and samples.missing_class is False else "overall"
+        copied = [one.model_copy(update={"cohort": whose}) for one in lived.copies.measures]
+        results: dict[Cohort, Parts] = {}
+        for index, cohort in enumerate(cohorts):
+            progress(3 * index, steps, f"utility, {cohort}")
+            utility = measure_utility(samples, cohort, overall=learned) if results else taught
+            progress(3 * index + 1, steps, f"privacy, {cohort}")
+            privacy = measure_privacy(samples, cohort, guessed, copied if cohort == whose else ())
+            progress(3 * index + 2, steps, f"fidelity, {cohort}")
+            fidelity = measure_fidelity(samples, cohort, rules if cohort == "overall" else ())
+            results[cohort] = (utility, privacy, fidelity)
+        progress(steps - 2, steps, "self-test")
+        controls = (*tested(), *lived.copies.controls)
     progress(steps - 1, steps, "uplift" if extras.uplift else "")
     uplift, unmeasured = _uplift(samples, extras.uplift, fresh, holdout, schema)
     progress(steps, steps, "")

@@ -146,7 +146,7 @@ class Source:
 
     def late(self, patients: pd.Series[Any], times: pd.Series[Any]) -> npt.NDArray[np.bool_]:
         """Which of these times of patients are among the last years."""
-        found: npt.NDArray[np.bool_] = times.to_numpy() >= (self.people["ends"] - RECENT).reindex(patients).to_numpy()
+        found: npt.NDArray[np.bool_] = instants(times) >= instants((self.people["ends"] - RECENT).reindex(patients))
         return found
 
     @property
@@ -173,6 +173,12 @@ class Source:
         return pd.DataFrame(
             {bottom: np.maximum(np.minimum(high, top) - np.maximum(low, bottom), 0) for bottom, top in pairwise(EDGES)}
         )
+
+
+def instants(times: pd.Series[Any]) -> npt.NDArray[np.datetime64]:
+    """Times in UTC: an array that numpy compares at once, where one with a time zone is compared one by one."""
+    found: npt.NDArray[np.datetime64] = times.to_numpy("datetime64[us]")
+    return found
 
 
 def days(spans: Any) -> pd.Series[Any]:
@@ -321,8 +327,9 @@ def _observations(tables: Path, cases: list[str]) -> Frame:
 def _aged(frame: Frame, time: str, people: Frame) -> Frame:
     known = frame[frame["patient_id"].isin(people.index) & frame[time].notna()]
     who = people.loc[known["patient_id"]]
-    age = (known[time].to_numpy() - who["born"].to_numpy()) / pd.Timedelta(days=1) / YEAR
-    inside = (known[time].to_numpy() < who["ends"].to_numpy()) & (age > -0.01)
-    found = known.assign(age=np.maximum(age.astype(np.float64), 0), sex=who["sex"].to_numpy())[inside]
+    when = instants(known[time])
+    age = (when - instants(who["born"])) / np.timedelta64(1, "D") / YEAR
+    inside = (when < instants(who["ends"])) & (age > -0.01)
+    found = known.assign(age=np.maximum(age, 0), sex=who["sex"].to_numpy())[inside]
     ordered: Frame = found.sort_values(["patient_id", time], kind="stable").reset_index(drop=True)
     return ordered

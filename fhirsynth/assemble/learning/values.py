@@ -269,7 +269,7 @@ def _answers(concept: Any, part: Frame) -> Measure | None:
             answers[low] = found
         elif len(here) and place:
             answers[low] = whole
-    said = known[["value_code", "value_text"]].fillna("").agg("\0".join, axis=1)
+    said = known["value_code"].fillna("") + "\0" + known["value_text"].fillna("")
     same = (said == said.shift()) & (known["patient_id"] == known["patient_id"].shift())
     again = int((known["patient_id"] == known["patient_id"].shift()).sum())
     return Measure(concept=concept, answers=answers, repeats=round(float(same.sum()) / again, 3) if again else 0.0)

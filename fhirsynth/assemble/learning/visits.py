@@ -19,6 +19,7 @@ from fhirsynth.assemble.learning.source import (
     common,
     concepts,
     days,
+    instants,
     quantiles,
     weighted_quantiles,
 )
@@ -197,7 +198,7 @@ class _Learner:
         late = (
             recent if since is None else since.where(since > recent.reindex(since.index), recent.reindex(since.index))
         )
-        newer = mine[mine["start"].to_numpy() >= late.reindex(mine["patient_id"]).to_numpy()]
+        newer = mine[instants(mine["start"]) >= instants(late.reindex(mine["patient_id"]))]
         found = {}
         for frame, begin in ((newer, late), (mine, since)):
             years, pools = self._years((needs, frame is newer), begin)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any, Final
 
 import numpy as np
@@ -50,7 +51,7 @@ class Networks:
         self.discriminator: Any = Discriminator(width + 2, layers, pac=PAC)
         self.average: Weights = {}
         self._optimizers = [
-            torch.optim.Adam(net.parameters(), lr=settings.rate, betas=BETAS, weight_decay=WEIGHT_DECAY)
+            torch.optim.Adam(net.parameters(), lr=settings.rate, betas=BETAS, weight_decay=WEIGHT_DECAY, foreach=True)
             for net in (self.generator, self.discriminator)
         ]
         self._steps = 0
@@ -106,9 +107,21 @@ class Networks:
     def _rows(self, labels: torch.Tensor) -> torch.Tensor:
         noise = torch.randn(len(labels), self.settings.noise)
         raw = self.generator(torch.cat([noise, labels], dim=1))
-        scores, *choices = raw.split([self.scores, *self.choices], dim=1)
-        soft = [functional.gumbel_softmax(part, tau=TEMPERATURE) for part in choices]
-        return torch.cat([torch.tanh(scores), *soft], dim=1)
+        scores, choices = raw[:, : self.scores], raw[:, self.scores :]
+        return torch.cat([torch.tanh(scores), *self._chosen(choices)], dim=1)
+
+    def _chosen(self, raw: torch.Tensor) -> list[torch.Tensor]:
+        """Gumbel softmax of each choice: each is drawn by itself, neighbours of the same size are reckoned together."""
+        if not self.choices:
+            return []
+        drawn = torch.cat([torch.empty(len(raw), size).exponential_() for size in self.choices], dim=1)
+        noisy = (raw - drawn.log()) / TEMPERATURE
+        runs = [(size, len(list(run))) for size, run in groupby(self.choices)]
+        parts = noisy.split([size * many for size, many in runs], dim=1)
+        return [
+            part.unflatten(1, (many, size)).softmax(dim=2).flatten(1)
+            for part, (size, many) in zip(parts, runs, strict=True)
+        ]
 
     def _criticise(self, real: torch.Tensor, labels: torch.Tensor) -> None:
         with torch.no_grad():
@@ -118,13 +131,14 @@ class Networks:
         penalty = critic.calc_gradient_penalty(real, made, "cpu", PAC)
         loss = critic(made).mean() - critic(real).mean() + penalty
         optimizer.zero_grad()
-        loss.backward()
+        # Only what is stepped: nobody asks for the gradients of made rows.
+        loss.backward(inputs=list(critic.parameters()))
         optimizer.step()
 
     def _generate(self, labels: torch.Tensor) -> None:
         loss = -self.discriminator(torch.cat([self._rows(labels), labels], dim=1)).mean()
         self._optimizers[0].zero_grad()
-        loss.backward()
+        loss.backward(inputs=list(self.generator.parameters()))
         self._optimizers[0].step()
 
     def _remember(self) -> None:

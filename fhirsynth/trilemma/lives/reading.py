@@ -102,7 +102,7 @@ def beginning(tables: Path, years: float | None, index_date: date | None) -> flo
     if index_date is not None:
         last = float((index_date - date(1970, 1, 1)).days)
     else:
-        starts = _days(_open(tables, "encounters", ["start"]).read(["start"]).to_pandas()["start"])
+        starts = _days(_whole(tables, "encounters", ["start"])["start"])
         last = float(np.floor(np.fmax.reduce(starts, initial=-np.inf)))
     if last == -np.inf:
         raise UsageError(f"{tables}: no encounter has a date to count years from; give a schema with an index date")
@@ -153,8 +153,7 @@ def read_people(tables: Path, wanted: Collection[str] | None) -> tuple[Frame, bo
         When somebody wanted is missing, or is there twice.
     """
     columns = ["patient_id", "gender", "birth_date", "birth_date_text", "deceased_at", "deceased_at_text", "origin"]
-    files = [_open(path, "patients", columns) for path in files_of(tables, "patients")]
-    found = pd.concat([file.read(columns).to_pandas() for file in files], ignore_index=True)
+    found = _whole(tables, "patients", columns)
     twice = found.loc[found["patient_id"].duplicated(), "patient_id"]
     if len(twice):
         raise EvaluateError(f"{tables}: patient '{twice.iloc[0]}' is there twice; flatten the data anew")
@@ -224,6 +223,12 @@ def _referred(values: pd.Series, column: str, indices: Mapping[str, pd.Index[str
     if column == "reason_id":
         places[(places < 0) & values.notna().to_numpy()] = -2
     return places
+
+
+def _whole(tables: Path, name: str, columns: list[str]) -> Frame:
+    files = [_open(path, name, columns) for path in files_of(tables, name)]
+    found: Frame = pd.concat([file.read(columns).to_pandas() for file in files], ignore_index=True)
+    return found
 
 
 def _open(path: Path, name: str, columns: Sequence[str], words: Sequence[str] = ()) -> pq.ParquetFile:
