@@ -70,7 +70,7 @@ def main() -> None:
             flush=True,
         )
     print(
-        f"{patients} patients, median of {rounds} rounds: ratio {median(ratios):.2f} (goal: <= 1.25), "
+        f"{patients} patients, median of {rounds} rounds: ratio {median(ratios):.2f} (goal: <= 1.10), "
         f"of CPU seconds {median(processors):.2f}"
     )
 

@@ -156,7 +156,7 @@ public final class Simulate {
     listener.start();
   }
 
-  private static Generator generator(Map<String, String> given) throws IllegalAccessException {
+  private static Generator generator(Map<String, String> given) {
     Generator.GeneratorOptions options = new Generator.GeneratorOptions();
     options.population = 1;
     options.seed = Long.parseLong(given.get("seed"));
@@ -177,7 +177,7 @@ public final class Simulate {
     }
     TimedTable.install();
     helpLoading();
-    return new Generator(options, new Exporter.ExporterRuntimeOptions());
+    return new Life(options);
   }
 
   /**

@@ -1,4 +1,3 @@
-import java.lang.reflect.Field;
 import java.util.HashMap;
 import java.util.Map;
 import org.apache.commons.lang3.Range;
@@ -11,15 +10,15 @@ import org.mitre.synthea.engine.Transition;
  */
 final class TimedTable extends HashMap<Object, Object> {
   private static final long serialVersionUID = 1L;
-  private static final Field TIME = field("LookupTableKey", "time");
-  private static final Field SPAN = field("LookupTableKey", "timeRange");
+  private static final Hidden<Long> TIME = Hidden.in(Transition.class, "LookupTableKey", "time");
+  private static final Hidden<Range<Long>> SPAN = Hidden.in(Transition.class, "LookupTableKey", "timeRange");
 
   private long first = Long.MAX_VALUE;
   private long last = Long.MIN_VALUE;
 
   /** Has the tables that are loaded from now on be of this kind where they can. */
-  static void install() throws IllegalAccessException {
-    field("LookupTableTransition", "lookupTables").set(null, new HashMap<String, Map<Object, Object>>() {
+  static void install() {
+    Hidden.in(Transition.class, "LookupTableTransition", "lookupTables").set(null, new HashMap<String, Map<Object, Object>>() {
       private static final long serialVersionUID = 1L;
 
       @Override
@@ -32,8 +31,7 @@ final class TimedTable extends HashMap<Object, Object> {
 
   private boolean takes(Map<Object, Object> table) {
     for (Map.Entry<Object, Object> row : table.entrySet()) {
-      @SuppressWarnings("unchecked")
-      Range<Long> span = (Range<Long>) value(SPAN, row.getKey());
+      Range<Long> span = SPAN.of(row.getKey());
       if (span == null) {
         return false;
       }
@@ -46,25 +44,7 @@ final class TimedTable extends HashMap<Object, Object> {
 
   @Override
   public boolean containsKey(Object person) {
-    long time = (Long) value(TIME, person);
+    long time = TIME.of(person);
     return time >= first && time <= last && super.containsKey(person);
-  }
-
-  private static Field field(String owner, String name) {
-    try {
-      Field field = Class.forName(Transition.class.getName() + "$" + owner).getDeclaredField(name);
-      field.setAccessible(true);
-      return field;
-    } catch (ReflectiveOperationException error) {
-      throw new IllegalStateException("this is another Synthea than the one that is pinned", error);
-    }
-  }
-
-  private static Object value(Field field, Object key) {
-    try {
-      return field.get(key);
-    } catch (IllegalAccessException error) {
-      throw new IllegalStateException(error);
-    }
   }
 }
