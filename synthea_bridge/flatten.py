@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -160,6 +161,7 @@ class Tables:
         self._medications: dict[str, Any] = {}
         self._writers = {table.name: TableWriter(table, folder, skips.add) for table in TABLES}
         self._reader = Reader(skips, parts=True, shaped=True)
+        self._give = partial(_give, skips.add, self._writers)  # no reference to self: it goes as soon as it is let go
         self._flattener = Flattener(self._give, skips, self._medications)
 
     def know(self, medications: Sequence[Path], before: Mapping[str, Sequence[Any]]) -> None:
@@ -200,12 +202,6 @@ class Tables:
             with suppress(Exception):
                 writer.abandon()
 
-    def _give(self, item: Batch | Skip) -> None:
-        if isinstance(item, Skip):
-            self._skips.add(item)
-        else:
-            self._writers[item.table].take(item)
-
     def result(self, source: str) -> FlattenResult:
         """What was made of it, once it is closed; what was skipped is listed beside the tables.
 
@@ -236,6 +232,14 @@ class Tables:
             earliest=earliest,
             latest=latest,
         )
+
+
+def _give(skip: Callable[[Skip], None], writers: Mapping[str, TableWriter], item: Batch | Skip) -> None:
+    """To where it belongs."""
+    if isinstance(item, Skip):
+        skip(item)
+    else:
+        writers[item.table].take(item)
 
 
 def _span(path: Path) -> tuple[str | None, str | None]:

@@ -9,7 +9,6 @@ from typing import Any, Final
 
 from synthea_bridge.batches import Batch, Batcher
 from synthea_bridge.bundles import Document
-from synthea_bridge.parquet import GROUP
 from synthea_bridge.references import Lookup, id_of
 from synthea_bridge.rows import ROWS, NoPatient
 from synthea_bridge.skips import Skip, SkipLog
@@ -17,6 +16,8 @@ from synthea_bridge.tables import TABLES
 
 MEDICATIONS: Final = 200_000
 """Medications of other documents that are remembered (some 100 MB); a formulary has a few thousand."""
+ROWS_AT_A_TIME: Final = 5000
+"""Rows of a batch: some 7 MB of observations as Python objects, a fifth of that as columns."""
 SHAPE: Final = "is not shaped as FHIR R4"
 
 
@@ -96,7 +97,7 @@ class Flattener:
         self.tally.dropped += lookup.dropped
         self.tally.unresolved += lookup.unresolved
         self.missed |= lookup.missed
-        self._flush(GROUP)
+        self._flush(ROWS_AT_A_TIME)
 
     def close(self) -> None:
         """Give what is left."""

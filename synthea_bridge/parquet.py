@@ -59,6 +59,7 @@ class TableWriter:
         if len(self._waiting):
             self._write(self._waiting)
         self._writer.close()
+        self._waiting, self._seen = self.table.schema.empty_table(), Seen()
 
     def abandon(self) -> None:
         """Finish the file without what is held."""

@@ -29,6 +29,8 @@ from synthea_bridge.engines import Mark, Task
 from synthea_bridge.progress import Progress, silent
 from synthea_bridge.tags import RUN_TAG
 from tests.fhir_stub import URL, Stub, outcome
+from tests.frames import example_features, example_schema
+from tests.lives import example_timeline
 
 SIZE = 100
 
@@ -86,13 +88,13 @@ def keys(feed: Feed, out: Path) -> list[str]:
 
 def test_every_shard_is_loaded_once_and_tagged(tmp_path: Path) -> None:
     server = Stub()
-    feed = Feed(Toy(), URL, "trial", sender(server))
+    feed = Feed(Toy(), URL, sender(server))
     assert keys(feed, tmp_path) == [task.key for task in TASKS]
     assert feed.whole
     assert feed.total("created") == len(server.have) == 5
     assert {resource["meta"]["tag"][0]["code"] for resource in server.have.values()} == {"trial"}
     assert len(list((tmp_path / "bundles").iterdir())) == 5
-    again = Feed(Toy(), URL, "trial", sender(server))
+    again = Feed(Toy(), URL, sender(server))
     assert len(keys(again, tmp_path)) == 5
     assert again.results == {}
 
@@ -104,7 +106,7 @@ def test_what_waits_is_bounded_and_what_is_loaded_goes(tmp_path: Path) -> None:
         assert gate.wait(20)
         return loaded(src, journal, dead_letters)
 
-    feed = Feed(engine, URL, "trial", slow, most=2 * SIZE)
+    feed = Feed(engine, URL, slow, most=2 * SIZE)
     marks = feed.run(TASKS, str(tmp_path), made_from="x")
     assert [next(marks)[0], next(marks)[0]] == ["control-0", "control-1"]
     threading.Timer(0.05, gate.set).start()  # the third has to wait for the first
@@ -126,10 +128,10 @@ def test_a_server_that_is_gone_ends_it_and_the_same_call_goes_on(tmp_path: Path)
 
     gone: Any = dies
     with pytest.raises(PublishError, match="no answer"):
-        keys(Feed(Toy(), URL, "trial", sender(gone)), tmp_path)
+        keys(Feed(Toy(), URL, sender(gone)), tmp_path)
     loaded = sorted(path.stem for path in (tmp_path / "_loaded").glob("*.json"))
     assert loaded
-    feed = Feed(Toy(), URL, "trial", sender(server))
+    feed = Feed(Toy(), URL, sender(server))
     keys(feed, tmp_path)
     assert sorted([*loaded, *feed.results]) == [task.key for task in TASKS]
     assert len(server.have) == 5
@@ -137,7 +139,7 @@ def test_a_server_that_is_gone_ends_it_and_the_same_call_goes_on(tmp_path: Path)
 
 def test_another_server_is_refused_and_what_a_server_refuses_stays(tmp_path: Path) -> None:
     server = Stub([outcome(422, "not this one")])
-    feed = Feed(Toy(), URL, "trial", sender(server), most=1)
+    feed = Feed(Toy(), URL, sender(server), most=1)
     keys(feed, tmp_path)
     assert not feed.whole
     refused = [key for key, result in feed.results.items() if not result.whole]
@@ -145,7 +147,7 @@ def test_another_server_is_refused_and_what_a_server_refuses_stays(tmp_path: Pat
     assert [path.name for path in (tmp_path / "bundles").iterdir()] == ["control-0.ndjson"]
     assert (tmp_path / "_loaded" / "control-0.refused.ndjson").exists()
     with pytest.raises(UsageError, match=r"this shard is on http://.*choose another --out"):
-        keys(Feed(Toy(), "http://127.0.0.1:2/fhir", "trial", sender(server)), tmp_path)
+        keys(Feed(Toy(), "http://127.0.0.1:2/fhir", sender(server)), tmp_path)
 
 
 @pytest.mark.parametrize(("text", "number"), [("2G", 2 * 10**9), ("1.5m", 1_500_000), ("700", 700), ("3kB", 3000)])
@@ -184,3 +186,21 @@ def test_simulated_shards_reach_a_real_server_and_leave_it_again(fhir_server: Sa
         there = client.get(f"{fhir_server.url}/Patient", params=query).raise_for_status().json()["total"]
     assert there == 4
     assert unload(run, fhir_server.url).whole
+
+
+@pytest.mark.slow
+def test_synthetic_patients_reach_a_real_server_while_the_next_are_made(fhir_server: Sandbox, tmp_path: Path) -> None:
+    source, out = tmp_path / "synthetic", tmp_path / "out"
+    source.mkdir()
+    example_features(6).to_parquet(source / "synthetic.parquet")
+    example_schema().save(source / "schema.json")
+    example_timeline().save(source / "timeline.json")
+    call = ["assemble", str(source), "--shard-size", "2", "--workers", "1", "--run-id", "fed-rows", "--out", str(out)]
+    result = CliRunner().invoke(cli, [*call, "--load", fhir_server.url, "--max-disk", "1k"])
+    assert result.exit_code == 0, result.output
+    assert "4 shards loaded" in result.output
+    assert not list((out / "bundles").iterdir())
+    manifest = orjson.loads((out / "manifest.json").read_bytes())
+    gone = unload("fed-rows", fhir_server.url)
+    assert gone.whole
+    assert gone.deleted.total() == sum(manifest["resources"].values())

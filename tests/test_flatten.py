@@ -187,7 +187,7 @@ def test_what_cannot_become_a_row_is_told_and_the_rest_is_kept(tmp_path: Path) -
 
 
 def test_rows_are_written_before_they_pile_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(flattener, "GROUP", 10)
+    monkeypatch.setattr(flattener, "ROWS_AT_A_TIME", 10)
     monkeypatch.setattr(parquet, "GROUP", 10)
     line = orjson.dumps
     rows = [{"resourceType": "Patient", "id": f"p{n % 35}"} for n in range(40)]

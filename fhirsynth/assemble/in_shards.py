@@ -90,16 +90,15 @@ class TablesWork:
     strict: bool
 
     def __call__(self, folder: Path) -> dict[str, Any]:
-        """Says what was made, and who provided encounters."""
+        """Says what was made."""
         result = RewriteResult(self.root, skips=SkipLog(self.strict))
         with tempfile.TemporaryDirectory(prefix="fhirsynth-") as scratch:
             for table in TABLES:
                 (file,) = files_of(self.tables, table.name, self.key)
                 (Path(scratch) / f"{table.name}.parquet").symlink_to(file.absolute())
             opened = Folder.open(Path(scratch))
-            named = sorted(providers(opened))
             _write(folder, self.key, self.compression, rewrite.bundles_of(opened, self.run_id, result))
-        return {**_counted(result), "left_out": dict(result.left_out), "providers": named}
+        return {**_counted(result), "left_out": dict(result.left_out)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,9 +140,9 @@ class Shards:
             RowsWork(f"rows-{number:05d}", manner, start, start + size, self.compression, skips.strict)
             for number, start in enumerate(range(0, count, size))
         ]
+        self._shared(stage.shared_bundle(result))
         found = [self._take(outcome, result)["clinical"] for outcome in self._run(works)]
         result.clinical = _clinical([one for one in found if one])
-        self._shared(stage.shared_bundle(result))
         return result
 
     def tables(self, tables: Path, run_id: str | None, skips: SkipLog) -> RewriteResult:
@@ -152,14 +151,12 @@ class Shards:
         root = run_id or rewrite.root_of(read(tables, "patients", ["patient_id"])["patient_id"].to_pylist())
         result = RewriteResult(root, skips=skips)
         works = [TablesWork(key, tables, root, run_id, self.compression, skips.strict) for key in shards_of(tables)]
-        named: set[str] = set()
+        shared = rewrite.shared_bundle(providers(Folder.open(tables)), result)
+        if shared is not None:
+            self._shared(shared)
         for outcome in self._run(works):
             self._take(outcome, result)
             result.left_out.update(outcome["left_out"])
-            named.update(outcome["providers"])
-        shared = rewrite.shared_bundle(named, result)
-        if shared is not None:
-            self._shared(shared)
         return result
 
     def _run(self, works: Sequence[RowsWork | TablesWork]) -> Iterator[dict[str, Any]]:

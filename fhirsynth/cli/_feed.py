@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from synthea_bridge.progress import Progress
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+NO_SERVER: Final = "--max-disk bounds the Bundles that wait for a server; name it with --load"
 UNITS: Final = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 
 
@@ -45,8 +46,8 @@ def feed_options(command: Command) -> Command:
     return decorated
 
 
-def feed(inner: Engine, url: str, most: int | None, run: str, access: Access) -> Feed:
-    """The engine ``inner``, whose shards are loaded under the tag ``run``."""
+def feed(inner: Engine, url: str, most: int | None, run: str | None, access: Access) -> Feed:
+    """The engine ``inner``, whose shards are loaded, under the tag ``run`` where they have no other."""
     from fhirsynth.publish.feed import Feed
     from fhirsynth.publish.parcel import How
     from fhirsynth.publish.server import load
@@ -54,7 +55,7 @@ def feed(inner: Engine, url: str, most: int | None, run: str, access: Access) ->
     def send(src: Path, journal: Path, dead_letters: Path) -> LoadResult:
         return load(src, url, how=How(tag=run), access=access, journal=journal, dead_letters=dead_letters)
 
-    return Feed(inner, url, run, send, most)
+    return Feed(inner, url, send, most)
 
 
 def with_loaded(progress: Progress, made: Feed) -> Progress:
@@ -66,7 +67,7 @@ def with_loaded(progress: Progress, made: Feed) -> Progress:
     return told
 
 
-def tell(made: Feed) -> bool:
+def tell(made: Feed, run: str) -> bool:
     """Print what the server has taken, and how to take it off again; whether it has taken everything."""
     for key, result in made.results.items():
         for refusal in result.refused:
@@ -78,6 +79,6 @@ def tell(made: Feed) -> bool:
     click.echo(
         f"{len(made.results):,} shards loaded; resources: {made.total('created'):,} created, "
         f"{made.total('matched'):,} already there, {made.total('refusals'):,} refused; to take them off again: "
-        f"fhirsynth unload {made.tag} {made.url}"
+        f"fhirsynth unload {run} {made.url}"
     )
     return made.whole

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -11,6 +12,7 @@ import click
 
 from fhirsynth.cli._defects import defects_option, plant_into, say
 from fhirsynth.cli._engine import engine_of, engine_options, seen_by_all, wants_shards
+from fhirsynth.cli._feed import NO_SERVER, feed, feed_options, tell, with_loaded
 from fhirsynth.cli._progress import bar
 from fhirsynth.cli._skips import printer, summarize
 from fhirsynth.cli._years import years_option
@@ -18,6 +20,8 @@ from fhirsynth.cli._years import years_option
 if TYPE_CHECKING:
     from fhirsynth.assemble import AssembleResult
     from fhirsynth.defects import Profile
+    from fhirsynth.publish.access import Access
+    from fhirsynth.publish.feed import Feed
     from synthea_bridge.sinks import Compression
     from synthea_bridge.skips import SkipLog
 
@@ -37,6 +41,7 @@ ROWS: Final = "synthetic.parquet"
 @defects_option()
 @click.option("--shard-size", type=click.IntRange(1), help="Write a file of Bundles for so many rows.  [Spark: 1000]")
 @click.option("--compress", type=click.Choice(["gzip", "zstd", "none"]), help="Files of shards.  [default: gzip]")
+@feed_options
 @engine_options()
 @click.option("--strict", is_flag=True, help="Stop at the first row that cannot become a patient, or a resource.")
 @click.option("--out", type=_FOLDER, required=True, help="Folder to write.")
@@ -60,13 +65,14 @@ def command(
     compared with the rows. Or DIR was made by flatten, and its tables become the Bundles that they were read from.
 
     With --shard-size, or on Spark, Bundles are lines of a file a shard (a shard of DIR, where that holds tables), and
-    the same call goes on after a kill.
+    the same call goes on after a kill. With --load each shard goes to a FHIR server while the next one is made.
 
     \b
     Example:
       fhirsynth assemble synthetic --out bundles
       fhirsynth assemble tables --out bundles
       fhirsynth assemble synthetic --shard-size 1000 --workers 8 --out bundles
+      fhirsynth assemble synthetic --load http://127.0.0.1:8080/fhir --max-disk 2G --out bundles
     """
     from fhirsynth.errors import UsageError
     from fhirsynth.stored import stored
@@ -80,15 +86,16 @@ def command(
         raise UsageError(
             f"{folder}: holds neither {ROWS} nor patients.parquet; make it with: fhirsynth augment, or flatten"
         )
-    skips = SkipLog(strict, printer())
-    if wants_shards(sharding["shard_size"], sharding):
+    skips, failed = SkipLog(strict, printer()), False
+    if wants_shards(sharding["shard_size"] or sharding["url"], {**sharding, "sign_in": None}):
         if profile is not None:
             raise UsageError("--defects is not for shards; plant them with: fhirsynth export --defects")
         files = None if tables else (folder / ROWS, folder / "schema.json", timeline or folder / "timeline.json")
-        result = _in_shards(folder, files, run_id, seed, (years, locale, ssn), workers, skips, out, **sharding)
+        result, fed = _in_shards(folder, files, run_id, seed, (years, locale, ssn), workers, skips, out, **sharding)
         skips.write(out / "skipped.ndjson")
         write_json(out / "manifest.json", {"stage": "bundles", **result.outcome})
         _report(result, out)
+        failed = fed is not None and not tell(fed, result.run_id)
     else:
         with atomic_folder(out) as scratch:
             if tables:
@@ -102,6 +109,7 @@ def command(
         say(planted, out)
     if skips.items:
         summarize(skips, out / "skipped.ndjson")
+    if skips.items or failed:
         sys.exit(1)
 
 
@@ -120,17 +128,29 @@ def _in_shards(
     engine: str,
     master: str | None,
     conf: tuple[str, ...],
-) -> AssembleResult:
+    url: str | None,
+    max_disk: int | None,
+    sign_in: Callable[[str], Access],
+) -> tuple[AssembleResult, Feed | None]:
     from fhirsynth.assemble.in_shards import SHARD, Manner
     from fhirsynth.cli._assemble import rows_in_shards, tables_in_shards
+    from fhirsynth.errors import UsageError
 
     seen_by_all(out)
+    if url is not None and engine == "spark":
+        raise UsageError("--load takes shards that this machine makes; leave --engine spark away, or load them later")
+    if max_disk is not None and url is None:
+        raise UsageError(NO_SERVER)
+    fed = None
     with engine_of(engine, master, conf, workers, str(out)) as chosen, bar("assemble") as progress:
+        if url is not None:
+            chosen = fed = feed(chosen, url, max_disk, run_id, sign_in(url))
+            progress = with_loaded(progress, fed)
         if files is None:
-            return tables_in_shards(folder, run_id, out, chosen, compress or "gzip", skips, progress)
+            return tables_in_shards(folder, run_id, out, chosen, compress or "gzip", skips, progress), fed
         rows, schema, timeline = (path.absolute() for path in files)
         given = Manner(rows, schema, timeline, run_id or "", seed, *manner)
-        return rows_in_shards(given, shard_size or SHARD, out, chosen, compress or "gzip", skips, progress)
+        return rows_in_shards(given, shard_size or SHARD, out, chosen, compress or "gzip", skips, progress), fed
 
 
 def _rows(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fhirsynth.cli._engine import Place, engine_of, engine_options, settings_of
-from fhirsynth.cli._feed import feed, feed_options, tell, with_loaded
+from fhirsynth.cli._feed import NO_SERVER, feed, feed_options, tell, with_loaded
 from fhirsynth.cli._progress import bar
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ def command(
     if write is None and (compress or workers or engine != "local" or master or conf or "://" in out):
         raise UsageError("--compress, --workers and --engine are for shards; say with --write what is to be written")
     spec = _spec(named, cases, settings, resources, options | ({} if threads is None else {"threads": threads}))
-    fed = None
+    fed, run = None, fingerprint(spec.key)[:12]
     if write is None:
         with bar("simulate") as progress:
             result = generate(spec, Path(out), progress, tables, tables_only=tables_only)
@@ -124,7 +124,7 @@ def command(
         what = _what(write if url is None else f"{write},bundles")
         with engine_of(engine, master, conf, number, out) as chosen, bar("simulate") as progress:
             if url is not None:
-                chosen = fed = feed(chosen, url, max_disk, fingerprint(spec.key)[:12], sign_in(url))
+                chosen = fed = feed(chosen, url, max_disk, run, sign_in(url))
                 progress = with_loaded(progress, fed)
             result = generate_shards(spec, out, chosen, what, compress or "gzip", progress, closed=fed is not None)
     outcome = result.outcome
@@ -136,7 +136,7 @@ def command(
             f"mended: {made['units']} units, {made['data_absent_reason']} observations without a value; added: "
             f"{made['shared_resources']} organisations, locations and practitioners that patients refer to"
         )
-    if fed is not None and not tell(fed):
+    if fed is not None and not tell(fed, run):
         sys.exit(1)
 
 
@@ -163,7 +163,7 @@ def _check(
             "bundles, and leave --engine spark and --as-is away"
         )
     if max_disk is not None and url is None:
-        raise UsageError("--max-disk bounds the Bundles that wait for a server; name it with --load")
+        raise UsageError(NO_SERVER)
 
 
 def _spec(

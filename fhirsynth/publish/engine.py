@@ -156,7 +156,9 @@ class Sender:
     def _packet(self, document: Document) -> Packet:
         """The document as it can be sent to this server; what is left out is counted."""
         packet = Packet.of(document, self.shaper, self.how.mode, self.how.tag)
-        strange = {item.place for item in packet.items if not self.capability.takes(item.kind, _interaction(item))}
+        asked = {item.place: (item.kind, _interaction(item)) for item in packet.items}
+        refused = {one for one in set(asked.values()) if not self.capability.takes(*one)}
+        strange = {place for place, one in asked.items() if one in refused}
         if not strange:
             return packet
         kept, left = packet.without(strange)

@@ -35,8 +35,6 @@ class Feed:
         Makes the shards, in a folder of this machine.
     url
         FHIR base of the server.
-    tag
-        The run under which they are loaded.
     send
         Loads.
     most
@@ -48,7 +46,6 @@ class Feed:
 
     inner: Engine
     url: str
-    tag: str
     send: Send
     most: int | None = None
     results: dict[str, LoadResult] = field(default_factory=dict)

@@ -12,10 +12,12 @@ MOST: Final = 16
 START: Final = 4
 WINDOW: Final = 12
 """Answers that are looked at together."""
-STEADY: Final = 1.5
-"""Seconds an entry, relative to the best there were, up to which one more request at a time is worth it."""
-SLOW: Final = 6.0
-"""Seconds an entry, relative to the best there were, from which on more requests only wait for each other."""
+STEADY: Final = 0.8
+"""Entries a second, relative to the most there were lately, from which on one more request at a time is tried."""
+SLOW: Final = 0.4
+"""Entries a second, relative to the most there were lately, below which requests hinder each other."""
+FORGET: Final = 0.995
+"""What is left of the most there were after each answer: a server with more in it is slower."""
 
 
 @dataclass(slots=True)
@@ -34,7 +36,7 @@ class Gate:
     reached: int = 0
     _waiting: deque[asyncio.Future[None]] = field(default_factory=deque)
     _recent: deque[float] = field(default_factory=lambda: deque(maxlen=WINDOW))
-    _best: float | None = None
+    _best: float = 0.0
     _answers: int = 0
     _cut_at: int = -WINDOW
 
@@ -61,15 +63,20 @@ class Gate:
         self._wake()
 
     def good(self, seconds: float, entries: int) -> None:
-        """An answer came after so many seconds."""
+        """An answer came after so many seconds.
+
+        How long it took grows with the requests that a busy server has in its queue; what it gets done is the number of
+        requests under way by the time of each.
+        """
         self._answers += 1
         self._recent.append(seconds / max(entries, 1))
         mean = sum(self._recent) / len(self._recent)
+        rate = max(self.busy, 1) / max(mean, 1e-9)
         if len(self._recent) == WINDOW:
-            self._best = mean if self._best is None else min(self._best, mean)
-        if self._best is not None and mean > SLOW * self._best:
+            self._best = max(rate, self._best * FORGET)
+        if rate < SLOW * self._best:
             self._cut(0.8)
-        elif self._best is None or mean <= STEADY * self._best:
+        elif rate >= STEADY * self._best:
             self.limit = min(float(self.most), self.limit + 1 / self.limit)
             self._wake()
 

@@ -146,6 +146,7 @@ class LoadResult:
             "resources_per_second": round(self.rate, 1),
             "requests": self.traffic.answered,
             "request_seconds": self.traffic.timings,
+            "sending_seconds": round(self.traffic.sending, 3),
             "retries": self.retries,
             "retries_by_cause": dict(self.traffic.retries.most_common()),
             "concurrency": self.concurrency,

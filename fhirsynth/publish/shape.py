@@ -26,6 +26,8 @@ SHARED: Final = frozenset({"Organization", "Location", "Practitioner", "Practiti
 HELD: Final = 4096
 """URLs that are remembered: those of a large Bundle."""
 UUID: Final = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE | re.ASCII)
+REFERENCE: Final = re.compile(rb'"reference":("(?:[^"\\]|\\.)*")')
+"""In a text a quotation mark has a backslash before it, so that only members are found."""
 Resource = dict[str, Any]
 Target = tuple[str, str]
 """Type and id."""
@@ -144,21 +146,9 @@ def conditional(resource: Resource) -> list[str]:
 
 
 def references_of(resource: Resource) -> list[str]:
-    """Every reference in a resource."""
-    found: list[str] = []
-
-    def collect(value: Any) -> None:
-        if isinstance(value, dict):
-            text = value.get("reference")
-            if isinstance(text, str):
-                found.append(text)
-            value = value.values()
-        for one in value:
-            if isinstance(one, dict | list):
-                collect(one)
-
-    collect(resource)
-    return found
+    """Every reference in a resource, as its JSON has them: looking there is quicker than going through all of it."""
+    found = REFERENCE.findall(orjson.dumps(resource))
+    return [orjson.loads(text) if b"\\" in text else text[1:-1].decode() for text in found]
 
 
 def _replaced(value: Any, texts: Mapping[str, str]) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from array import array
 from collections import Counter
@@ -35,11 +36,34 @@ class Unanswered(PublishError):
 
 @dataclass(slots=True)
 class Traffic:
-    """What the requests of a load came to."""
+    """What the requests of a load came to.
+
+    Parameters
+    ----------
+    seconds
+        How long each answer took.
+    began, ended
+        When the first request that brings something was made, and when the last one was answered.
+    """
 
     retries: Counter[str] = field(default_factory=Counter)
     seconds: array[float] = field(default_factory=lambda: array("d"))
     answered: int = 0
+    began: float = math.inf
+    ended: float = 0.0
+
+    def answer(self, began: float, ended: float, *, brings: bool) -> float:
+        """Note an answer; how many seconds it took."""
+        self.seconds.append(ended - began)
+        self.answered += 1
+        if brings:
+            self.began, self.ended = min(began, self.began), ended
+        return ended - began
+
+    @property
+    def sending(self) -> float:
+        """Seconds from the first request that brings something to the last answer to one."""
+        return max(self.ended - self.began, 0.0)
 
     @property
     def timings(self) -> dict[str, float]:
@@ -111,9 +135,7 @@ class Wire:
             raise
         except httpx.InvalidURL as error:
             raise PublishError(f"{self.base}: sends to an address that is none ({clean(str(error))})") from error
-        seconds = time.monotonic() - began
-        self.traffic.seconds.append(seconds)
-        self.traffic.answered += 1
+        seconds = self.traffic.answer(began, time.monotonic(), brings=body is not None)
         if answer.status_code in BUSY:
             self.gate.bad()
         else:
