@@ -73,6 +73,8 @@ def main() -> None:
         table.run("the same, plain POST", At({1, 2}, faults.unanswered), How("post"), timeout=3.0)
         table.run("server away for a while", At({1, 4}, faults.away))
         table.run("413 above 40 kB", Above(40_000), patients=8)
+        few = Patience(2, first=0.1, longest=5.0, rng=random.Random(1))
+        table.run("hangs up above 40 kB", Above(40_000, faults.cut_before), patience=few)
         waits = [status(429, wait=1), status(503, wait=1, date=True)]
         table.run("429 and 503 with Retry-After", Share(0.8, waits, random.Random(2), most=2))
         for how in (How(), How("update"), How("post"), How(most=10), How("create", "batch")):

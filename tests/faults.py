@@ -269,16 +269,17 @@ class At:
 
 @dataclass(slots=True)
 class Above:
-    """A plan: what is larger than so many bytes is refused as too large."""
+    """A plan: what is larger than so many bytes is refused as too large, or as ``fault`` has it."""
 
     size: int
+    fault: Fault = too_large
     injected: Counter[str] = field(default_factory=Counter)
 
     def __call__(self, it: Exchange) -> Fault | None:
         if it.length <= self.size:
             return None
-        self.injected["too_large"] += 1
-        return too_large
+        self.injected[self.fault.__name__] += 1
+        return self.fault
 
 
 @dataclass(slots=True)

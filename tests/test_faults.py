@@ -135,6 +135,15 @@ def test_a_server_that_takes_no_more_than_so_much(fhir: str, emitted: Emitted) -
     assert differences(src, fhir, run) == []
 
 
+def test_a_server_that_hangs_up_on_more_than_so_much(fhir: str, emitted: Emitted) -> None:
+    src, run = emitted(4)
+    with proxy(fhir, Above(40_000, faults.cut_before)) as it:
+        result = through(it, src, patience=patience(tries=2))
+    assert result.whole
+    assert any("too large for the server" in one for one in result.adapted)
+    assert differences(src, fhir, run) == []
+
+
 def test_a_server_that_is_away_for_a_while(fhir: str, emitted: Emitted) -> None:
     src, run = emitted(4)
     plan = At({1, 4}, faults.away)
