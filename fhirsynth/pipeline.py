@@ -5,11 +5,10 @@ Where an oracle is asked for, a second population is simulated after the tables:
 
 from __future__ import annotations
 
-import gc
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field
 
 from fhirsynth import __version__
+from fhirsynth.garbage import settled
 from fhirsynth.seeds import derive
 from fhirsynth.workspace import StageWriter, Workspace
 from synthea_bridge.progress import Progress
@@ -136,7 +136,7 @@ class Run:
                 with (
                     self.workspace.stage(stage, made_from, goes_on=goes_on) as writer,
                     self.bar(stage) as progress,
-                    _settled(),
+                    settled(),
                 ):
                     do(writer, progress)
             yield StageReport(stage, resumed, self.workspace.manifest(stage) or {})
@@ -298,16 +298,6 @@ class Run:
         files = [DataFile.of(path, writer.folder) for path in (synthetic, *emitted)]
         write_report(report, provenance, writer.folder, schema=schema, files=files)
         writer.outcome = {"valid": report.valid, "verdicts": dict(report.verdicts)}
-
-
-@contextmanager
-def _settled() -> Iterator[None]:
-    """What is there before a stage (libraries, above all torch's) is not looked through for garbage again and again."""
-    gc.freeze()
-    try:
-        yield
-    finally:
-        gc.unfreeze()
 
 
 def _simulate(

@@ -57,6 +57,7 @@ def there(server: Sandbox, run: str) -> Counter[str]:
         How(),
         How("update"),
         How("update", style="literal"),
+        How(style="conditional"),
         How("post"),
         How(most=15),
         How("post", most=15),

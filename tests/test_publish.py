@@ -404,6 +404,8 @@ def test_styles_of_references(bundles: Path) -> None:
         How(style="literal")
     with pytest.raises(UsageError, match="--format transaction"):
         How(sending="batch", style="conditional")
+    with pytest.raises(UsageError, match="--mode create"):
+        How("update", style="conditional")
 
 
 def test_a_batch_has_no_references_to_itself_and_no_conditional_ones(bundles: Path) -> None:

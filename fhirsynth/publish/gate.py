@@ -9,7 +9,7 @@ from typing import Final
 
 MOST: Final = 16
 """Requests at a time, at most: a FHIR server of one machine takes no more from more."""
-START: Final = 4
+START: Final = 8
 WINDOW: Final = 12
 """Answers that are looked at together."""
 STEADY: Final = 0.8

@@ -71,6 +71,8 @@ class How:
             raise UsageError("literal references need our ids on the server; add --mode update")
         if self.style == "conditional" and self.sending != "transaction":
             raise UsageError("conditional references are for transactions only; use --format transaction")
+        if self.style == "conditional" and self.mode != "create":
+            raise UsageError("conditional references find what is created conditionally; use --mode create")
         if self.tag is not None and not is_run(self.tag):
             raise UsageError(f"--tag {self.tag!r}: can be no run; leave blanks at its ends and the signs | , $ \\ away")
 

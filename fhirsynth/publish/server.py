@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from fhirsynth.errors import PublishError
+from fhirsynth.garbage import settled
 from fhirsynth.publish.access import Access, base_of
 from fhirsynth.publish.capability import Capability, preflight
 from fhirsynth.publish.dead import DeadLetters
@@ -108,7 +109,7 @@ async def aload(
         result.traffic = wire.traffic
         capability = await preflight(wire)
         how = _adapted(how, capability, result)
-        with Journal.open(place, base, careful=how.mode == "post") as notes, one_error():
+        with Journal.open(place, base, careful=how.mode == "post") as notes, settled(), one_error():
             try:
                 sender = Sender(wire, notes, how, capability, shaper, dead, result)
                 await _Load(src, shared, sender, progress, began).run()
@@ -243,7 +244,7 @@ def _adapted(how: How, capability: Capability, result: LoadResult) -> How:
     if how.mode == "create" and not all(map(capability.conditional, kinds)):
         if all(map(capability.own_ids, kinds)):
             result.adapted.append("the server takes no conditional creates; entries go with our ids (update)")
-            return replace(how, mode="update")
+            return replace(how, mode="update", style="urn:uuid" if how.style == "conditional" else how.style)
         result.adapted.append("the server takes no conditional creates; each entry is looked for before it is created")
         return replace(how, asking=True)
     return how
