@@ -47,12 +47,12 @@ def main() -> None:
         print(f"the bare client is fastest with {best} requests at a time", flush=True)
         ratios, shares = [], []
         for number in range(pairs):
-            if number % 2:
-                ours, share, told = ours_rate(fresh(folder, names, patients), server.url)
-                bare = bare_rate(fresh(folder, names, patients), server.url, best)
-            else:
-                bare = bare_rate(fresh(folder, names, patients), server.url, best)
-                ours, share, told = ours_rate(fresh(folder, names, patients), server.url)
+            for who in ("ours", "bare") if number % 2 else ("bare", "ours"):
+                src = fresh(folder, names, patients)
+                if who == "bare":
+                    bare = bare_rate(src, server.url, best)
+                else:
+                    ours, share, told = ours_rate(src, server.url)
             ratios.append(ours / bare)
             shares.append(share)
             print(f"  {told}; bare {bare:,.0f}/s; ratio {ours / bare:.2f}", flush=True)

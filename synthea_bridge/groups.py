@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import gc
-import multiprocessing
 import os
 import pickle
-import signal
 import tempfile
-import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -22,6 +19,7 @@ from synthea_bridge.batches import Batch
 from synthea_bridge.bundles import File, Reader
 from synthea_bridge.errors import BridgeError
 from synthea_bridge.flattener import Flattener, Tally
+from synthea_bridge.processes import pool
 from synthea_bridge.skips import Skip, SkipLog
 
 SIZE: Final = 16 << 20
@@ -113,22 +111,21 @@ def flatten_groups(
         for group in groups:
             yield group, flatten_group(group, give, known)
         return
-    context = multiprocessing.get_context("spawn")
-    with (
-        tempfile.TemporaryDirectory() as scratch,
-        ProcessPoolExecutor(min(workers, len(groups)), context, initializer=_begin) as pool,
-    ):
+    with tempfile.TemporaryDirectory() as scratch, pool(min(workers, len(groups))) as processes:
         try:
-            yield from _in_order(groups, give, known, pool, Path(scratch), AHEAD * workers)
+            yield from _in_order(groups, give, known, processes, Path(scratch), AHEAD * workers)
         except BrokenProcessPool as error:
             advice = "see whether the memory was full, and give fewer --workers"
             raise BridgeError(f"a process that read files was ended from outside; {advice}") from error
-        finally:
-            pool.shutdown(cancel_futures=True)
 
 
 def _in_order(
-    groups: Sequence[Group], give: Give, known: dict[str, Any], pool: ProcessPoolExecutor, scratch: Path, ahead: int
+    groups: Sequence[Group],
+    give: Give,
+    known: dict[str, Any],
+    processes: ProcessPoolExecutor,
+    scratch: Path,
+    ahead: int,
 ) -> Iterator[tuple[Group, Done]]:
     waiting: deque[tuple[Group, Path, Future[Done]]] = deque()
     rest = enumerate(groups)
@@ -136,13 +133,13 @@ def _in_order(
         while len(waiting) < ahead and (after := next(rest, None)) is not None:
             number, group = after
             spill = scratch / str(number)
-            waiting.append((group, spill, pool.submit(_spilled, group, spill, {})))
+            waiting.append((group, spill, processes.submit(_spilled, group, spill, {})))
         if not waiting:
             return
         group, spill, future = waiting.popleft()
         done = future.result()
         if elsewhere := {name: known[name] for name in done.missed if name in known}:
-            done = pool.submit(_spilled, group, spill, elsewhere).result()
+            done = processes.submit(_spilled, group, spill, elsewhere).result()
         with spill.open("rb") as handle:
             while handle.peek(1):
                 give(pickle.load(handle))  # noqa: S301 - written by _spilled
@@ -154,19 +151,6 @@ def _spilled(group: Group, spill: Path, elsewhere: dict[str, Any]) -> Done:
     """In a process of its own: batches and skips go into a file."""
     with spill.open("wb") as handle:
         return flatten_group(group, lambda item: pickle.dump(item, handle, pickle.HIGHEST_PROTOCOL), elsewhere)
-
-
-def _begin() -> None:
-    """Leave Ctrl-C to the parent, and end when it ends."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-    os._exit(1)
 
 
 def _weight(file: File) -> int:

@@ -6,10 +6,12 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
 import orjson
+import pandas as pd
 
 from fhirsynth.assemble import rewrite, stage
 from fhirsynth.assemble.inputs import look_over, read_rows
@@ -55,6 +57,17 @@ class Manner:
         schema, lives = FeatureSchema.load(self.schema), Timeline.load(self.timeline)
         return Telling(schema, lives, self.run_id, self.seed, self.years, self.locale, self.ssn)
 
+    def opened(self) -> tuple[Telling, pd.DataFrame]:
+        """The same and the rows, read once for all shards that a process makes."""
+        return _opened(self, tuple(path.stat().st_mtime_ns for path in (self.rows, self.schema, self.timeline)))
+
+
+@lru_cache(maxsize=1)
+def _opened(manner: Manner, _written: tuple[int, ...]) -> tuple[Telling, pd.DataFrame]:
+    """What a manner names, as it was written at these moments."""
+    told = manner.telling()
+    return told, read_rows(manner.rows, told.schema)
+
 
 @dataclass(frozen=True, slots=True)
 class RowsWork:
@@ -69,8 +82,8 @@ class RowsWork:
 
     def __call__(self, folder: Path) -> dict[str, Any]:
         """Says what was made."""
-        told = self.manner.telling()
-        rows = read_rows(self.manner.rows, told.schema).iloc[self.start : self.stop].reset_index(drop=True)
+        told, whole = self.manner.opened()
+        rows = whole.iloc[self.start : self.stop].reset_index(drop=True)
         result = AssembleResult(told.run_id, skips=SkipLog(self.strict), years=told.years)
         _write(folder, self.key, self.compression, stage.bundles_of(rows, told, result))
         without = {skip.entry for skip in result.skips.items}

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from fhirsynth.cli._pairs import pairs_of
+
 if TYPE_CHECKING:
     from synthea_bridge.engines import Engine
 
@@ -107,25 +109,8 @@ def engine_of(engine: str, master: str | None, conf: tuple[str, ...], workers: i
         return
     from synthea_bridge.engines.spark import SparkEngine
 
-    spark = SparkEngine(master, settings_of(conf))
+    spark = SparkEngine(master, pairs_of("--conf", conf))
     try:
         yield spark
     finally:
         spark.close()
-
-
-def settings_of(conf: tuple[str, ...]) -> dict[str, str]:
-    """Settings of Spark by name.
-
-    Raises
-    ------
-    UsageError
-        When one is not written as KEY=VALUE.
-    """
-    from synthea_bridge.errors import UsageError
-
-    pairs = [one.partition("=") for one in conf]
-    for name, sign, value in pairs:
-        if not name or not sign:
-            raise UsageError(f"--conf {name}{sign}{value}: write it as KEY=VALUE")
-    return {name: value for name, _, value in pairs}

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import click
 
 from fhirsynth.cli._access import access_options
+from fhirsynth.cli.load import tell as tell_load
 
 if TYPE_CHECKING:
     from fhirsynth.publish.access import Access
@@ -70,12 +71,7 @@ def with_loaded(progress: Progress, made: Feed) -> Progress:
 def tell(made: Feed, run: str) -> bool:
     """Print what the server has taken, and how to take it off again; whether it has taken everything."""
     for key, result in made.results.items():
-        for refusal in result.refused:
-            click.echo(f"{key}: {refusal}", err=True)
-        if result.dead_letters is not None:
-            click.echo(f"refused entries are in {result.dead_letters}; correct them, and load that file", err=True)
-        for difference in result.differences:
-            click.echo(f"{key}: differs: {difference}", err=True)
+        tell_load(result, f"{key}: ")
     click.echo(
         f"{len(made.results):,} shards loaded; resources: {made.total('created'):,} created, "
         f"{made.total('matched'):,} already there, {made.total('refusals'):,} refused; to take them off again: "

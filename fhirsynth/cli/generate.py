@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fhirsynth.cli._engine import Place, engine_of, engine_options, settings_of
+from fhirsynth.cli._engine import Place, engine_of, engine_options
 from fhirsynth.cli._feed import NO_SERVER, feed, feed_options, tell, with_loaded
+from fhirsynth.cli._pairs import pairs_of
 from fhirsynth.cli._progress import bar
 
 if TYPE_CHECKING:
@@ -119,7 +120,9 @@ def command(
     else:
         number = workers or usual_workers(spec)
         if threads is None:
-            cores = int(settings_of(conf).get("spark.task.cpus", 1)) if engine == "spark" else spec.threads // number
+            cores = (
+                int(pairs_of("--conf", conf).get("spark.task.cpus", 1)) if engine == "spark" else spec.threads // number
+            )
             spec = spec.model_copy(update={"threads": max(1, cores)})
         what = _what(write if url is None else f"{write},bundles")
         with engine_of(engine, master, conf, number, out) as chosen, bar("simulate") as progress:
@@ -178,10 +181,7 @@ def _spec(
     from synthea_bridge.errors import UsageError
     from synthea_bridge.spec import RESOURCES, Cohort, GenerateSpec
 
-    pairs = [setting.partition("=") for setting in settings]
-    wrong = [name for name, sign, _ in pairs if not sign or not name]
-    if wrong:
-        raise UsageError(f"--set {wrong[0]}: write it as KEY=VALUE")
+    wanted = pairs_of("--set", settings)
     if len(named) != len(cases):
         raise UsageError(
             f"{len(named)} × --condition and {len(cases)} × --cases: give each condition its number of cases"
@@ -193,7 +193,7 @@ def _spec(
         return GenerateSpec(
             cohorts=tuple(cohorts),
             resources=resources or RESOURCES,
-            settings={name: value for name, _, value in pairs},
+            settings=wanted,
             **options,
         )
     except ValidationError as error:

@@ -127,7 +127,7 @@ def load_and_report(
             progress=progress,
             **options,
         )
-    _tell(result)
+    tell(result)
     if report is not None:
         write_json(report, result.outcome)
     if as_json:
@@ -143,23 +143,27 @@ def load_and_report(
     return result.whole
 
 
-def _tell(result: LoadResult) -> None:
-    """On stderr, what was not as it was asked for."""
+def tell(result: LoadResult, before: str = "") -> None:
+    """On stderr, what was not as it was asked for; ``before`` stands before each line."""
     for line in result.adapted:
-        click.echo(f"note: {line}", err=True)
+        click.echo(f"{before}note: {line}", err=True)
     for refusal in result.refused[:SHOWN]:
-        click.echo(str(refusal), err=True)
+        click.echo(f"{before}{refusal}", err=True)
     if len(result.refused) > SHOWN:
-        click.echo(f"… {result.refusals:,} entries refused in all", err=True)
+        click.echo(f"{before}… {result.refusals:,} entries refused in all", err=True)
     if result.dead_letters is not None:
-        click.echo(f"refused entries are in {result.dead_letters}; correct them, and load that file", err=True)
+        click.echo(f"{before}refused entries are in {result.dead_letters}; correct them, and load that file", err=True)
     for reason, number in result.left_out.most_common():
-        click.echo(f"left out: {number:,} × {reason}", err=True)
+        click.echo(f"{before}left out: {number:,} × {reason}", err=True)
     for difference in result.differences:
-        click.echo(f"differs: {difference}", err=True)
+        click.echo(f"{before}differs: {difference}", err=True)
     if result.repaired:
-        click.echo(f"{result.repaired:,} resources were taken earlier and no longer there; sent again", err=True)
+        click.echo(
+            f"{before}{result.repaired:,} resources were taken earlier and no longer there; sent again", err=True
+        )
     if result.removed:
-        click.echo(f"{result.removed:,} doubles that this load had made at the same time as another removed", err=True)
+        click.echo(
+            f"{before}{result.removed:,} doubles that this load had made at the same time as another removed", err=True
+        )
     if result.uncounted:
-        click.echo(f"{result.uncounted:,} resources without the tag of a run cannot be counted", err=True)
+        click.echo(f"{before}{result.uncounted:,} resources without the tag of a run cannot be counted", err=True)

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import shutil
-import signal
-import threading
 from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from dataclasses import dataclass
-from multiprocessing.connection import Connection
 from pathlib import Path
 
 from synthea_bridge.engines import MARKS, Mark, Task, checked, mark_name, perform
 from synthea_bridge.errors import InputError, UsageError, WorkerError
 from synthea_bridge.files import read_json, write_json
+from synthea_bridge.processes import pool
 from synthea_bridge.progress import Progress, silent
 
 AHEAD = 2
@@ -49,10 +45,10 @@ class LocalEngine:
         self, marks: Iterator[tuple[Task, Mark | None]], folder: Path, made_from: str
     ) -> Iterator[tuple[str, Mark]]:
         waiting: deque[tuple[str, Mark | Future[Mark]]] = deque()
-        with _pool(self.workers) as pool:
+        with pool(self.workers) as processes:
             try:
                 for task, mark in marks:
-                    waiting.append((task.key, mark or pool.submit(do, task, folder, made_from)))
+                    waiting.append((task.key, mark or processes.submit(do, task, folder, made_from)))
                     if len(waiting) >= AHEAD * self.workers:
                         yield _next(waiting)
                 while waiting:
@@ -110,30 +106,3 @@ def _here(marks: Iterator[tuple[Task, Mark | None]], folder: Path, made_from: st
 def _next(waiting: deque[tuple[str, Mark | Future[Mark]]]) -> tuple[str, Mark]:
     key, mark = waiting.popleft()
     return key, mark.result() if isinstance(mark, Future) else mark
-
-
-@contextmanager
-def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
-    """Processes that end with this one, however it ends, and at once when the block is left with an exception."""
-    context = multiprocessing.get_context("spawn")
-    theirs, ours = context.Pipe(duplex=False)
-    pool = ProcessPoolExecutor(workers, context, initializer=_end_with_parent, initargs=(theirs,))
-    try:
-        yield pool
-    except BaseException:
-        ours.close()
-        raise
-    finally:
-        pool.shutdown(cancel_futures=True)
-        ours.close()
-        theirs.close()
-
-
-def _end_with_parent(ours: Connection) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent, which ends us
-
-    def watch() -> None:
-        ours.poll(None)  # there is never anything to read but the end
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
