@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import io
 import tempfile
 import zlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import IO, Any, Final
 
 import orjson
 
@@ -154,9 +153,9 @@ class Reader:
         for stream in open_streams(file.path, file.name, self.skips, self.limits, self.ignored):
             yield from self._read(stream)
 
-    def document(self, name: str, data: bytes) -> Iterator[Document]:
-        """The document in the bytes of one JSON file, or its parts."""
-        yield from self._read(Stream(name, io.BytesIO(data), None, self.limits))
+    def document(self, name: str, file: IO[bytes]) -> Iterator[Document]:
+        """The document in one JSON file, or its parts."""
+        yield from self._read(Stream(name, file, None, self.limits))
 
     def _found(self, folder: Path) -> list[Path]:
         found = []

@@ -7,7 +7,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -183,9 +183,9 @@ class Tables:
             if len(self._medications) < MEDICATIONS:
                 self._medications |= done.medications
 
-    def take(self, name: str, data: bytes) -> None:
-        """Take the bytes of one JSON file; ``name`` is what messages call it."""
-        for document in self._reader.document(name, data):
+    def take(self, name: str, file: IO[bytes]) -> None:
+        """Take one JSON file; ``name`` is what messages call it."""
+        for document in self._reader.document(name, file):
             self._flattener.take(document)
 
     def close(self) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
@@ -9,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import orjson
 
@@ -24,6 +26,7 @@ from synthea_bridge.shards import Shard, shards
 from synthea_bridge.simulator import ENDS, Simulator, simulator, synthea_jar
 from synthea_bridge.skips import SkipLog
 from synthea_bridge.spec import RESOURCES, Cohort, GenerateSpec
+from synthea_bridge.streams import CHUNK
 
 __all__ = [
     "RESOURCES",
@@ -109,9 +112,9 @@ class GenerateResult:
         told = [part.shortfall(self.spec.end_date) for part in self.parts if part.kept < part.wanted]
         return "; ".join(told) if told else None
 
-    def share(self, bundle: bytes) -> None:
+    def share(self, bundle: IO[bytes]) -> None:
         """Take a Bundle of shared resources; what is known stays as it is."""
-        for entry in orjson.loads(bundle).get("entry", ()):
+        for entry in orjson.loads(bundle.read()).get("entry", ()):
             resource = entry["resource"]
             self.shared.setdefault((resource["resourceType"], resource["id"]), entry)
         self.shared_resources = len(self.shared)
@@ -182,7 +185,7 @@ def write_bundles(
     spec: GenerateSpec,
     folder: Path | None,
     progress: Progress = silent,
-    also: Callable[[str, bytes], None] | None = None,
+    also: Callable[[str, IO[bytes]], None] | None = None,
 ) -> GenerateResult:
     """Simulate into ``folder/bundles``, one file a patient, controls first, each in the order of simulation.
 
@@ -193,34 +196,33 @@ def write_bundles(
     folder
         Where the files are written; None: nowhere.
     also
-        Called with the name below ``folder`` and the bytes of each Bundle while the next ones are simulated.
+        Called with the name below ``folder`` and each Bundle while the next ones are simulated.
     """
     result = GenerateResult(spec)
     if folder is not None:
         (folder / "bundles").mkdir(exist_ok=True)
 
-    def write(name: str, bundle: bytes) -> None:
+    def write(name: str, bundle: IO[bytes]) -> None:
         if folder is not None:
-            (folder / name).write_bytes(bundle)
+            with (folder / name).open("wb") as file:
+                shutil.copyfileobj(bundle, file, CHUNK)
+            bundle.seek(0)
         if also is not None:
             also(name, bundle)
 
     with ExitStack() as stack:
         journal = stack.enter_context(closing(Journal(folder))) if folder is not None else None
-        for number, patient in enumerate(stream(spec, result, progress, journal), start=1):
-            write(bundle_name(number), patient.bundle)
+        for number, (_, _, bundle, _) in enumerate(_patients(spec, result, progress, journal), start=1):
+            write(bundle_name(number), bundle)
         if result.shared:
-            write(SHARED, result.shared_bundle())
+            write(SHARED, io.BytesIO(result.shared_bundle()))
         if journal is not None:
             journal.remove()
     return result
 
 
 def stream(
-    spec: GenerateSpec,
-    result: GenerateResult | None = None,
-    progress: Progress = silent,
-    journal: Journal | None = None,
+    spec: GenerateSpec, result: GenerateResult | None = None, progress: Progress = silent
 ) -> Iterator[SimulatedPatient]:
     """The patients of ``spec`` as they are simulated, in an order that does not depend on the threads.
 
@@ -234,6 +236,14 @@ def stream(
         When Synthea fails; what it said last is in the message.
     """
     result = result if result is not None else GenerateResult(spec)
+    for kind, index, bundle, _ in _patients(spec, result, progress, None):
+        yield SimulatedPatient(kind, index, bundle.read())
+
+
+def _patients(
+    spec: GenerateSpec, result: GenerateResult, progress: Progress, journal: Journal | None
+) -> Iterator[Frame]:
+    """The patients of ``spec``, each to be read before the next."""
     total = spec.population + spec.cases
     for plan in plans(spec, synthea_jar()):
         part = Part(plan.name, plan.wanted, plan.factor, plan.repeated)
@@ -246,7 +256,7 @@ def stream(
 
 def _simulate(
     spec: GenerateSpec, plan: Plan, part: Part, result: GenerateResult, journal: Journal | None
-) -> Iterator[SimulatedPatient]:
+) -> Iterator[Frame]:
     """The patients of one simulation, shard by shard."""
     with ExitStack() as stack:
         helper = cache(lambda: stack.enter_context(simulator(spec, plan)))
@@ -260,7 +270,7 @@ def _simulate_shard(
     result: GenerateResult,
     journal: Journal | None,
     helper: Callable[[], Simulator],
-) -> Iterator[SimulatedPatient]:
+) -> Iterator[Frame]:
     """The patients of one shard: first those that the journal knows, then what Synthea goes on with."""
     kind = KEPT[shard.plan > 0]
     known = journal.past(shard.key) if journal is not None else []
@@ -268,14 +278,14 @@ def _simulate_shard(
     if not (known and known[-1].word in ENDS):
         told = chain(told, _synthea(shard, journal, helper))
     for number, frame in enumerate(told):
-        word, index, bundle, mends = frame
+        word, _, bundle, mends = frame
         if word == "shared":
             result.share(bundle)
         elif word not in ENDS:
             part.counts[word] += 1
             if word == kind:
                 result.mends.update(mends)
-                yield SimulatedPatient(word, index, bundle)
+                yield frame
         if journal is not None and number >= len(known):
             journal.add(shard.key, frame)
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import IO, Final
 
 import orjson
 
@@ -18,7 +19,7 @@ NAME: Final = ".journal.ndjson"
 SHARED: Final = "shared"
 _REFERENCE: Final = re.compile(rb'"reference":"([A-Z][A-Za-z]+\?identifier=[^"]+)"')
 
-Frame = tuple[str, int, bytes, Mapping[str, int]]
+Frame = tuple[str, int, IO[bytes], Mapping[str, int]]
 """What the helper ``Simulate`` says of one person: kind, index, Bundle, and what was mended in it."""
 
 
@@ -66,19 +67,21 @@ class Journal:
         """
         self._first[shard] = number = before + 1
         for note in self.past(shard):
-            bundle = b""
+            path = Path(os.devnull)
             if note.word == kind:
-                bundle = (self._folder / bundle_name(number)).read_bytes()
+                path = self._folder / bundle_name(number)
                 number += 1
             elif note.word == SHARED:
-                bundle = self._shared(shard).read_bytes()
-            yield note.word, note.index, bundle, note.mends
+                path = self._shared(shard)
+            with path.open("rb") as bundle:
+                yield note.word, note.index, bundle, note.mends
 
     def add(self, shard: str, frame: Frame) -> None:
         """Note a frame that has been dealt with."""
         word, index, bundle, mends = frame
         if word == SHARED:
-            self._shared(shard).write_bytes(bundle)
+            bundle.seek(0)
+            self._shared(shard).write_bytes(bundle.read())
         self._handle.write(orjson.dumps([shard, word, index, mends]) + b"\n")
         self._handle.flush()
 

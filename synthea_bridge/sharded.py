@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import IO, Any, Final, Literal
 
 import orjson
 
@@ -26,6 +27,7 @@ from synthea_bridge.simulator import ENDS, HELD, synthea_jar
 from synthea_bridge.sinks import Compression, conditions_of, lines_name, reading, write_resources, writing
 from synthea_bridge.skips import SkipLog
 from synthea_bridge.spec import GenerateSpec
+from synthea_bridge.streams import CHUNK
 from synthea_bridge.totals import summed
 
 What = Literal["tables", "ndjson", "bundles"]
@@ -63,7 +65,9 @@ class ShardWork:
                 if tables is not None:
                     tables.take(f"bundles/{self.shard.key}.ndjson:{number}", bundle)
                 if file is not None:
-                    file.write(bundle + b"\n")
+                    bundle.seek(0)
+                    shutil.copyfileobj(bundle, file, CHUNK)
+                    file.write(b"\n")
         outcome: dict[str, Any] = {"plan": self.shard.plan, "counts": told.counts, "mends": told.mends}
         if tables is not None:
             outcome["tables"] = tables.result(self.shard.key).outcome if told.kept else None
@@ -82,15 +86,15 @@ class ShardWork:
                 file.write(told.bundle + b"\n")
         return outcome
 
-    def _simulate(self, told: _Told) -> Iterator[bytes]:
-        """The Bundles of those who are wanted."""
+    def _simulate(self, told: _Told) -> Iterator[IO[bytes]]:
+        """The Bundles of those who are wanted, each to be read before the next."""
         shard = self.shard
         with HELD.simulator(self.spec, shard.plan) as helper:
             asked = helper.ask(cases=shard.plan > 0, start=shard.start, until=shard.until, wanted=shard.quota)
             for word, _, bundle, mends in asked:
                 if word == "shared":
-                    told.bundle = bundle
-                    told.shared |= conditions_of(orjson.loads(bundle).get("entry", ()))
+                    told.bundle = bundle.read()
+                    told.shared |= conditions_of(orjson.loads(told.bundle).get("entry", ()))
                 elif word not in ENDS:
                     told.counts[word] += 1
                     if word == KEPT[shard.plan > 0]:
@@ -116,11 +120,10 @@ class SharedWork:
         ):
             file = Path(scratch) / "references"
             file.write_text("\n".join(self.references), encoding="utf-8")
-            asked = list(helper.ask(cases=False, start=0, until=0, wanted=0, references=file))
-        result = GenerateResult(self.spec)
-        for word, _, bundle, _ in asked:
-            if word == "shared":
-                result.share(bundle)
+            result = GenerateResult(self.spec)
+            for word, _, found, _ in helper.ask(cases=False, start=0, until=0, wanted=0, references=file):
+                if word == "shared":
+                    result.share(found)
         bundle = result.shared_bundle()
         if "bundles" in self.write:
             with writing(folder / "bundles" / lines_name(SHARED, self.compression), self.compression) as lines:

@@ -9,13 +9,16 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time
 from pathlib import Path
-from typing import Any, Final
+from tempfile import SpooledTemporaryFile
+from typing import IO, Any, Final
 
+from synthea_bridge.bundles import LARGE
 from synthea_bridge.errors import SyntheaError
 from synthea_bridge.journal import Frame
 from synthea_bridge.jvm import Child, class_path, launch
 from synthea_bridge.plan import Plan, plans, write_modules
 from synthea_bridge.spec import GenerateSpec
+from synthea_bridge.streams import CHUNK
 
 ENDS: Final = ("end", "exhausted")
 
@@ -44,7 +47,9 @@ class Simulator:
     def ask(
         self, *, cases: bool, start: int, until: int, wanted: int, references: Path | None = None
     ) -> Iterator[Frame]:
-        """Kind, index, bytes and counts of the people from ``start`` on; read to the end before the next are asked for.
+        """Kind, index, Bundle and counts of people from ``start`` on; read to the end before the next are asked for.
+
+        A Bundle can be read until the next one is asked for; a large one waits on disk.
 
         Parameters
         ----------
@@ -76,14 +81,23 @@ class Simulator:
 def _frames(child: Child) -> Iterator[Frame]:
     while header := child.stdout.readline():
         word, index, size, *counts = header.decode("ascii").split()
-        bundle = child.stdout.read(int(size))
-        if len(bundle) < int(size):
-            break
-        yield word, int(index), bundle, {name: int(number) for name, number in (one.split("=") for one in counts)}
+        with SpooledTemporaryFile(LARGE) as bundle:
+            if not _copied(child.stdout, bundle, int(size)):
+                break
+            yield word, int(index), bundle, {name: int(number) for name, number in (one.split("=") for one in counts)}
         if word in ENDS:
             return
     child.process.wait()
     raise SyntheaError(f"Synthea ended early (exit code {child.process.returncode}); its last lines:\n{child.said()}")
+
+
+def _copied(source: IO[bytes], target: IO[bytes], size: int) -> bool:
+    """Whether so many bytes were there."""
+    while size and (chunk := source.read(min(size, CHUNK))):
+        target.write(chunk)
+        size -= len(chunk)
+    target.seek(0)
+    return not size
 
 
 @contextmanager

@@ -44,7 +44,7 @@ def survey(people: int, seed: int = 20260101) -> dict[str, Count]:
     spec = GenerateSpec(population=people, seed=seed)
     with simulator(spec, plan, survey=1) as helper:
         for word, _, lines, _ in helper.ask(cases=False, start=0, until=ATTEMPTS_PER_PATIENT * people, wanted=people):
-            for line in lines.decode().splitlines() if word == "control" else ():
+            for line in lines.read().decode().splitlines() if word == "control" else ():
                 code, onset, active = line.split()
                 found[code].active += active == "1"
                 found[code].onsets.append(float(onset))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import io
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -257,7 +258,7 @@ def test_tables_can_be_filled_bundle_by_bundle(tmp_path: Path) -> None:
     (tmp_path / "each").mkdir()
     with tables_in(tmp_path / "each", SkipLog(strict=True)) as filled:
         for path in sorted((FIXTURES / "bundles").iterdir()):
-            filled.take(path.name, gzip.decompress(path.read_bytes()))
+            filled.take(path.name, io.BytesIO(gzip.decompress(path.read_bytes())))
     assert filled.result("here").rows == whole.rows
     for path in (tmp_path / "whole").glob("*.parquet"):
         assert pq.read_table(path) == pq.read_table(tmp_path / "each" / path.name)

@@ -14,9 +14,17 @@ from fhirsynth.publish.retry import Patience
 def test_quick_answers_let_more_go_up_to_the_most() -> None:
     gate = Gate()
     assert gate.limit == START
-    for _ in range(400):
+    for _ in range(MOST - START):
         gate.good(1.0, 100)
     assert gate.limit == MOST
+
+
+def test_after_a_refusal_they_become_more_slowly() -> None:
+    gate = Gate()
+    gate.bad()
+    for _ in range(2 * START):
+        gate.good(1.0, 100)
+    assert START / 2 < gate.limit < START
 
 
 def test_a_busy_server_halves_them_once_for_those_that_were_under_way_together() -> None:

@@ -45,7 +45,7 @@ def people(spec: GenerateSpec, wanted: int) -> Iterator[tuple[str, int, bytes]]:
     (plan,) = plans(spec, next(jar for jar in class_path("synthea") if jar.name.startswith("synthea-")))
     with simulator.simulator(spec, plan) as running:
         for word, index, bundle, _ in running.ask(cases=False, start=0, until=100, wanted=wanted):
-            yield word, index, bundle
+            yield word, index, bundle.read()
 
 
 @pytest.mark.slow

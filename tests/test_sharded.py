@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import io
 import os
 import signal
 import subprocess
@@ -81,15 +82,16 @@ class Toy:
             referred |= {int(line.rpartition("|")[2]) for line in references.read_text().splitlines()}
         while wanted and index < until:
             if index % 3 == 2:
-                yield "dead", index, b"", {}
+                yield "dead", index, io.BytesIO(), {}
             else:
                 wanted -= 1
                 referred.add(index % 3)
-                yield kind, index, bundle(self.plan, index), {"units": 1, "absent": 0}
+                yield kind, index, io.BytesIO(bundle(self.plan, index)), {"units": 1, "absent": 0}
             index += 1
         entries = [practitioner(number) for number in sorted(referred)]
-        yield "shared", index, orjson.dumps({"resourceType": "Bundle", "type": "transaction", "entry": entries}), {}
-        yield "exhausted" if wanted else "end", index, b"", {}
+        shared = orjson.dumps({"resourceType": "Bundle", "type": "transaction", "entry": entries})
+        yield "shared", index, io.BytesIO(shared), {}
+        yield "exhausted" if wanted else "end", index, io.BytesIO(), {}
 
 
 @pytest.fixture

@@ -308,7 +308,7 @@ class Sender:
         parcel.close()
         return again
 
-    async def _alone(self, parcel: Parcel, item: Item, resource: dict[str, Any]) -> tuple[httpx.Response, bool]:
+    async def _alone(self, parcel: Parcel, item: Item, resource: orjson.Fragment) -> tuple[httpx.Response, bool]:
         request = request_of(item, self.how)
         headers = dict(MINIMAL)
         if "ifNoneExist" in request:

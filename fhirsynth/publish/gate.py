@@ -24,6 +24,8 @@ FORGET: Final = 0.995
 class Gate:
     """Additive increase, multiplicative decrease of the requests under way; ``reached`` is the most there were.
 
+    Until they are first decreased, each answer allows one more.
+
     Parameters
     ----------
     most
@@ -77,7 +79,7 @@ class Gate:
         if rate < SLOW * self._best:
             self._cut(0.8)
         elif rate >= STEADY * self._best:
-            self.limit = min(float(self.most), self.limit + 1 / self.limit)
+            self.limit = min(float(self.most), self.limit + (1 / self.limit if self._cut_at >= 0 else 1))
             self._wake()
 
     def bad(self) -> None:

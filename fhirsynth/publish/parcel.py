@@ -21,7 +21,7 @@ from fhirsynth.publish.shape import (
     condition_among,
     conditional,
     full_url,
-    references_of,
+    references_in,
     target_of,
     targets_of,
     urn_of,
@@ -91,6 +91,8 @@ class Item:
         The search that finds it, for a conditional create; None: it is sent with its own id (``PUT``), or plainly.
     asked
         A search that finds it, of whatever identifier it has; None: there is none.
+    line
+        The resource as JSON: most go as they are, and making it takes longer than all else that is done to them.
     needs
         Places of the items that it refers to.
     texts
@@ -100,6 +102,7 @@ class Item:
     place: int
     target: Target
     resource: Resource
+    line: bytes
     condition: str | None
     asked: str | None
     needs: frozenset[int]
@@ -150,7 +153,9 @@ class Packet:
         items = []
         for target, place in first.items():
             resource = entries[place][1]
-            texts = tuple(dict.fromkeys(references_of(resource)))
+            own = _own(resource, target[1], tag)
+            line = orjson.dumps(own)
+            texts = tuple(dict.fromkeys(references_in(line)))
             found = map(targets.get, texts)
             needs = frozenset(first[one] for one in found if one is not None) - {place}
             given = _given(document, place)
@@ -158,8 +163,8 @@ class Packet:
             known = condition_among(target[0], found_by)
             condition = (known or given) if mode == "create" else None
             asked = known or next((text.partition("?")[2] for text in found_by), None)
-            items.append(Item(place, target, _own(resource, target[1], tag), condition, asked, needs, mode, texts))
-        digest = sha256(orjson.dumps([mode, [[item.place, item.resource] for item in items]])).digest()
+            items.append(Item(place, target, own, line, condition, asked, needs, mode, texts))
+        digest = sha256(orjson.dumps([mode, [[item.place, orjson.Fragment(item.line)] for item in items]])).digest()
         return cls(document.source, digest, items, targets, shaper)
 
     def without(self, dropped: AbstractSet[int]) -> tuple[Packet, list[Item]]:
@@ -171,8 +176,8 @@ class Packet:
         out = [item for item in self.items if item.place in gone]
         return Packet(self.source, self.digest, kept, self.targets, self.shaper), out
 
-    def written(self, items: Sequence[Item], addresses: Mapping[Target, str], how: How) -> list[Resource]:
-        """The resources of a request with their references as they can be resolved.
+    def written(self, items: Sequence[Item], addresses: Mapping[Target, str], how: How) -> list[orjson.Fragment]:
+        """The resources of a request, as JSON, with their references as they can be resolved.
 
         Parameters
         ----------
@@ -185,15 +190,18 @@ class Packet:
             urls |= {item.target: f"{item.kind}?{item.asked}" for item in items if item.asked}
         elif how.style == "urn:uuid" and inside:
             urls |= {item.target: item.url for item in items}
-        rewritten = self.shaper.rewritten
-        return [rewritten(item.resource, self.targets, urls, keep=inside, texts=item.texts) for item in items]
+        made = []
+        for item in items:
+            resource = self.shaper.rewritten(item.resource, self.targets, urls, keep=inside, texts=item.texts)
+            made.append(orjson.Fragment(item.line if resource is item.resource else orjson.dumps(resource)))
+        return made
 
 
-def bundle(items: Sequence[Item], resources: Sequence[Resource], how: How) -> Resource:
+def bundle(items: Sequence[Item], resources: Sequence[orjson.Fragment], how: How) -> dict[str, Any]:
     """The Bundle of a request."""
     entries = []
     for item, resource in zip(items, resources, strict=True):
-        entry: Resource = {"resource": resource, "request": request_of(item, how)}
+        entry: dict[str, Any] = {"resource": resource, "request": request_of(item, how)}
         if how.sending == "transaction" and how.style != "literal" and item.url.startswith("urn:"):
             entry = {"fullUrl": item.url, **entry}
         entries.append(entry)
@@ -263,7 +271,7 @@ def cut(items: Sequence[Item], how: How) -> Iterator[list[Item]]:
 
 def weigh(item: Item) -> int:
     """Bytes of an entry, at most."""
-    return len(orjson.dumps(item.resource)) + ENVELOPE
+    return len(item.line) + ENVELOPE
 
 
 def _circles(needs: Mapping[int, Iterable[int]]) -> dict[int, list[int]]:

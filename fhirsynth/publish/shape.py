@@ -146,8 +146,13 @@ def conditional(resource: Resource) -> list[str]:
 
 
 def references_of(resource: Resource) -> list[str]:
-    """Every reference in a resource, as its JSON has them: looking there is quicker than going through all of it."""
-    found = REFERENCE.findall(orjson.dumps(resource))
+    """Every reference in a resource."""
+    return references_in(orjson.dumps(resource))
+
+
+def references_in(line: bytes) -> list[str]:
+    """Every reference in the JSON of a resource: looking there is quicker than going through all of its values."""
+    found = REFERENCE.findall(line)
     return [orjson.loads(text) if b"\\" in text else text[1:-1].decode() for text in found]
 
 
