@@ -3,7 +3,7 @@
 Usage: ``python -m benchmarks.load [PATIENTS [PAIRS]]``
 
 All runs hold the same patients and differ in their ids alone. The bare client is a loop that POSTs them, with as many
-requests at a time as served it best in a trial of 8 and 16 (2 and 4 are slower). A server becomes faster for a long
+requests at a time as served it best in a trial of 8, 16 and 24 (2 and 4 are slower). A server becomes faster for a long
 time while it warms up, so both send a few runs before anything counts; then each pair sends one run by the bare client
 and one by ``fhirsynth load``'s own function, each first in turn. Resources a second: the bare client's from the first
 request to the last answer; the loader's likewise, and of the whole call (with preflight and counts at the end). The
@@ -14,7 +14,6 @@ median and its interval.
 from __future__ import annotations
 
 import asyncio
-import re
 import sys
 import tempfile
 import time
@@ -23,22 +22,21 @@ from itertools import count
 from math import comb
 from pathlib import Path
 from statistics import median
-from uuid import UUID, uuid5
 
 import httpx
 
+from benchmarks.copies import renamed
 from fhirsynth.hapi import sandbox
 from fhirsynth.publish.server import load
 from tests.loading import emit, wanted
 
-AT_A_TIME = (8, 16)
+AT_A_TIME = (8, 16, 24)
 WARM_UP = 4
 """Runs of each before anything counts."""
 TRIALS = 3
 HEAP = "7g"
 """An in-memory database keeps all that was sent; with a smaller heap its garbage collector is what is measured."""
 FHIR = {"Content-Type": "application/fhir+json", "Accept": "application/fhir+json", "Prefer": "return=minimal"}
-UUIDS = re.compile(rb"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 def main() -> None:
@@ -83,7 +81,7 @@ class Runs:
         out = self._folder / name
         (out / "transactions").mkdir(parents=True)
         for file in _bundles(self._first):
-            text = UUIDS.sub(lambda found: str(uuid5(UUID(found[0].decode()), name)).encode(), file.read_bytes())
+            text = renamed(file.read_bytes(), name)
             (out / file.relative_to(self._first)).write_bytes(text.replace(b'"run-100"', f'"{name}"'.encode()))
         return out
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import multiprocessing
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from functools import cache
 from typing import ParamSpec, TypeVar
+
+from synthea_bridge.processes import pool
 
 Given = ParamSpec("Given")
 Made = TypeVar("Made")
@@ -31,8 +31,8 @@ def beside(
     if workers == 1:
         yield here
         return
-    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-        there = pool.submit(work, *given, **named)
+    with pool(1) as processes:
+        there = processes.submit(work, *given, **named)
 
         def made() -> Made:
             try:

@@ -6,7 +6,6 @@ Flattening what is written gives the tables again, row by row, but for :data:`NO
 from __future__ import annotations
 
 import hashlib
-import multiprocessing
 from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -24,6 +23,7 @@ from fhirsynth.assemble.read import Record, records
 from fhirsynth.assemble.slices import Folder, Slice, packed, providers, unpacked
 from fhirsynth.assemble.stage import SHARED, TRANSACTIONS, AssembleResult
 from fhirsynth.assemble.write import Origin, dangling, organization, resources
+from synthea_bridge.processes import pool
 from synthea_bridge.progress import Progress, silent
 from synthea_bridge.skips import Skip, SkipLog
 
@@ -159,8 +159,8 @@ def _made(folder: Folder, root: str, run_id: str | None, workers: int, skips: Sk
                 yield from _all(part, root, run_id)
             return
         tasks = (_Task(packed(part), root, run_id) for part in slices)
-        with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
-            for made in _in_turn(pool, _make, tasks, 2 * workers):
+        with pool(workers) as processes:
+            for made in _in_turn(processes, _make, tasks, 2 * workers):
                 yield from made
 
 
@@ -169,14 +169,14 @@ _Found = TypeVar("_Found")
 
 
 def _in_turn(
-    pool: ProcessPoolExecutor, make: Callable[[_Given], _Found], tasks: Iterable[_Given], ahead: int
+    processes: ProcessPoolExecutor, make: Callable[[_Given], _Found], tasks: Iterable[_Given], ahead: int
 ) -> Iterator[_Found]:
-    """What ``pool.map`` gives, with no more than ``ahead`` tasks waiting: all of them would not fit into memory."""
+    """What ``map`` gives, with no more than ``ahead`` tasks waiting: all of them would not fit into memory."""
     left = iter(tasks)
-    waiting = deque(pool.submit(make, task) for task in islice(left, ahead))
+    waiting = deque(processes.submit(make, task) for task in islice(left, ahead))
     while waiting:
         yield waiting.popleft().result()
-        waiting.extend(pool.submit(make, task) for task in islice(left, 1))
+        waiting.extend(processes.submit(make, task) for task in islice(left, 1))
 
 
 def _make(task: _Task) -> list[Made]:

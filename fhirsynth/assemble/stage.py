@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import multiprocessing
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -22,6 +20,7 @@ from fhirsynth.assemble.write import Origin, resources
 from fhirsynth.errors import AssembleError, UsageError
 from fhirsynth.schema import Feature, FeatureSchema
 from fhirsynth.seeds import rng
+from synthea_bridge.processes import pool
 from synthea_bridge.progress import Progress, silent
 from synthea_bridge.skips import Skip, SkipLog
 
@@ -219,9 +218,8 @@ def _made(rows: pd.DataFrame, told: Telling, workers: int) -> Iterator[Made]:
         for task in tasks:
             yield from _make(task)
         return
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(workers, len(tasks)), mp_context=context) as pool:
-        for made in pool.map(_make, tasks):
+    with pool(min(workers, len(tasks))) as processes:
+        for made in processes.map(_make, tasks):
             yield from made
 
 

@@ -25,7 +25,8 @@ from synthea_bridge.bundles import Document
 
 TOO_LARGE: Final = 413
 FAILED_DEPENDENCY: Final = 424
-MINIMAL: Final = {"Prefer": "return=minimal"}
+MINIMAL: Final = {"Prefer": "return=minimal", "Accept-Encoding": "identity"}
+"""The answer should be short; to pack it costs a server more than to send it."""
 NEVER: Final = (False, None)
 Refused = tuple[int, dict[str, Any]]
 """Status and OperationOutcome."""

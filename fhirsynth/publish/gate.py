@@ -7,8 +7,8 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Final
 
-MOST: Final = 16
-"""Requests at a time, at most: a FHIR server of one machine takes no more from more."""
+MOST: Final = 24
+"""Requests at a time, at most: a FHIR server of one machine gets no more done with more."""
 START: Final = 8
 WINDOW: Final = 12
 """Answers that are looked at together."""
