@@ -19,7 +19,7 @@ from synthea_bridge.quick import parsed, parsed_resource
 from synthea_bridge.references import Entry, Known
 from synthea_bridge.shapes import loose
 from synthea_bridge.skips import Skip, SkipLog
-from synthea_bridge.streams import BOM, LIMITS, Limits, Stream, open_streams, suffix_of
+from synthea_bridge.streams import BOM, LIMITS, Limits, Lines, Stream, open_streams, suffix_of
 from synthea_bridge.unreadable import JSON, is_object, kind_of, not_json, words_of
 from synthea_bridge.versions import declared_version, other_version
 
@@ -78,10 +78,11 @@ class Document:
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """A file that is read, and what messages call it."""
+    """A file that is read, or some ``lines`` of it, and what messages call it."""
 
     path: Path
     name: str
+    lines: Lines | None = None
 
 
 @dataclass(slots=True)
@@ -151,7 +152,7 @@ class Reader:
     def read(self, file: File) -> Iterator[Document]:
         """The documents of one file."""
         for stream in open_streams(file.path, file.name, self.skips, self.limits, self.ignored):
-            yield from self._read(stream)
+            yield from self._read(stream if file.lines is None else stream.part(file.lines))
 
     def document(self, name: str, file: IO[bytes]) -> Iterator[Document]:
         """The document in one JSON file, or its parts."""
@@ -239,7 +240,7 @@ class Reader:
         return list(zip(urls, map(parse, lines[2::3]), strict=True)), [int(number) for number in lines[::3]]
 
     def _lines(self, stream: Stream) -> Iterator[Document]:
-        for number, line in enumerate(stream.lines(), start=1):
+        for number, line in enumerate(stream.lines(), start=stream.first):
             if number == 1 and kind_of(line):
                 self._skip(stream.name, "", *not_json(line, None))
                 return

@@ -176,9 +176,11 @@ class Tables:
         files = self._reader.files(source, root)
         count = workers_for(files) if workers is None else workers
         taken = 0
-        for group, done in flatten_groups(grouped(files), self._give, self._medications, count):
+        groups = grouped(files)
+        pieces = sum(map(len, groups))
+        for group, done in flatten_groups(groups, self._give, self._medications, count):
             taken += len(group)
-            self._progress(taken, len(files), group[-1].name)
+            self._progress(taken, pieces, group[-1].name)
             self._tally.add(done.tally)
             if len(self._medications) < MEDICATIONS:
                 self._medications |= done.medications

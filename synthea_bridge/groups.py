@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,6 +22,7 @@ from synthea_bridge.errors import BridgeError
 from synthea_bridge.flattener import Flattener, Tally
 from synthea_bridge.processes import pool
 from synthea_bridge.skips import Skip, SkipLog
+from synthea_bridge.streams import GZIP, LIMITS, ZSTD, Lines
 
 SIZE: Final = 16 << 20
 """Bytes of a group, if files are not larger: a third of a second's work."""
@@ -55,16 +57,40 @@ class Done:
 
 
 def grouped(files: Sequence[File]) -> Sequence[Group]:
-    """``files`` in groups that depend on their sizes only."""
+    """``files`` in groups that depend on their sizes only; a large NDJSON file is in several, by lines."""
     groups: list[list[File]] = []
     room = 0
-    for file in files:
+    for file in chain.from_iterable(map(_parts, files)):
         if room <= 0:
             groups.append([])
             room = SIZE
         groups[-1].append(file)
         room -= _weight(file)
     return groups
+
+
+def _parts(file: File) -> list[File]:
+    """A file in parts of :data:`SIZE`, where it is large and can be read from any line on."""
+    if file.path.suffix not in {".ndjson", ".jsonl"} or _weight(file) <= SIZE:
+        return [file]
+    parts, start, first = [], 0, 1
+    with file.path.open("rb") as handle:
+        while chunk := handle.read(SIZE):
+            rest = handle.readline(LIMITS.line + 1)
+            stop = start + len(chunk) + len(rest)
+            parts.append(replace(file, lines=Lines(start, stop, first)))
+            if len(rest) > LIMITS.line or (start == 0 and not _divisible(file, chunk)):
+                return [file]
+            first += chunk.count(b"\n") + rest.endswith(b"\n")
+            start = stop
+    return parts
+
+
+def _divisible(file: File, head: bytes) -> bool:
+    """Whether it is not packed, and nothing is wrong with its first line: what is wrong with all is told once."""
+    skips = SkipLog()
+    first = Reader(skips, shaped=True).read(replace(file, lines=Lines(0, 1, 1)))
+    return not head.startswith((GZIP, ZSTD)) and all(True for _ in first) and not skips.items
 
 
 def workers_for(files: Sequence[File]) -> int:
@@ -154,6 +180,8 @@ def _spilled(group: Group, spill: Path, elsewhere: dict[str, Any]) -> Done:
 
 
 def _weight(file: File) -> int:
+    if file.lines is not None:
+        return file.lines.stop - file.lines.start
     try:
         return file.path.stat().st_size * (PACKED if file.path.suffix in {".gz", ".zip"} else 1)
     except OSError:

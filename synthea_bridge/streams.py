@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import gzip
 import io
+import sys
 import zipfile
 import zlib
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
-from typing import IO, Final
+from typing import IO, Final, NamedTuple
 
 from synthea_bridge.errors import LimitError
 from synthea_bridge.skips import Skip, SkipLog
@@ -58,6 +59,14 @@ def suffix_of(name: str) -> str:
     return PurePosixPath(path.stem).suffix if path.suffix in PACKED else path.suffix
 
 
+class Lines(NamedTuple):
+    """Whole lines of a file: from which byte, to which, and the number of the first of them."""
+
+    start: int
+    stop: int
+    first: int
+
+
 @dataclass(slots=True)
 class Stream:
     """Bytes with a name, read once.
@@ -72,6 +81,8 @@ class Stream:
         Packed size, where it is known; the ratio is held against it.
     limits
         How large it may be.
+    first, room
+        Number of the first line, and bytes from there on that belong to it.
     """
 
     name: str
@@ -79,6 +90,13 @@ class Stream:
     packed: int | None
     limits: Limits
     taken: int = 0
+    first: int = 1
+    room: int = sys.maxsize
+
+    def part(self, lines: Lines) -> Stream:
+        """The same, from one line to another."""
+        self.handle.seek(lines.start)
+        return replace(self, first=lines.first, room=lines.stop - lines.start)
 
     def read(self, size: int) -> bytes:
         """At most ``size`` bytes more; fewer only at the end.
@@ -109,12 +127,12 @@ class Stream:
             When a line, or the ratio, is more than is allowed.
         """
         size = 0
-        while line := self.handle.readline(self.limits.line + 1):
+        while size < self.room and (line := self.handle.readline(self.limits.line + 1)):
             if len(line) > self.limits.line:
                 raise LimitError(f"has a line of more than {self.limits.line:,} bytes")
             size += len(line)
             self._allow_ratio(size)
-            yield line.removeprefix(BOM) if size == len(line) else line
+            yield line.removeprefix(BOM) if size == len(line) and self.first == 1 else line
 
     def _allow(self, size: int) -> None:
         if size > self.limits.document:

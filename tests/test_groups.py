@@ -18,6 +18,7 @@ from synthea_bridge.errors import InputError
 from synthea_bridge.flatten import FlattenResult, write_tables
 from synthea_bridge.groups import grouped
 from synthea_bridge.skips import Skip, SkipLog
+from synthea_bridge.streams import BOM
 from tests.remake_golden import FIXTURES
 
 CODE = {"coding": [{"system": "http://loinc.org", "code": "4548-4", "display": "HbA1c"}], "text": "ü"}
@@ -129,6 +130,42 @@ def test_groups_one_after_the_other_are_the_whole(
     }
     assert (result, sorted(said)) == (whole[1], sorted(whole[2]))
     assert pq.read_table(tmp_path / "groups" / "medications.parquet")["code"].to_pylist()[-1] == "4548-4"
+
+
+@pytest.mark.parametrize("end", [b"\n", b""])
+def test_lines_that_are_shared_out_are_those_of_the_file(
+    end: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    people = [{"resourceType": "Patient", "id": f"p{number}", "gender": "female"} for number in range(9)]
+    lines = [orjson.dumps(one) for one in people]
+    lines[3:3] = [b"", b"{", orjson.dumps(SEEN), b"[]", lines[2]]
+    (tmp_path / "people.ndjson").write_bytes(BOM + b"\r\n".join(lines) + end)
+    whole = made(tmp_path / "people.ndjson", tmp_path / "whole")
+    assert [text for text in whole[2] if "people.ndjson:5" in text or "people.ndjson:7" in text]
+    for size in (1, 100, 300):
+        monkeypatch.setattr(groups, "SIZE", size)
+        (file,) = bundles.Reader(SkipLog()).files(tmp_path / "people.ndjson")
+        assert len(grouped([file])) > 1
+        assert made(tmp_path / "people.ndjson", tmp_path / str(size)) == whole
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        gzip.compress(
+            b"\n".join([orjson.dumps({"resourceType": "Patient", "id": str(number)}) for number in range(99)])
+        ),
+        b'{"resourceType":"Patient","id":"p","animal":{}}\n' * 99,
+        b"<Patient/>\n" * 99,
+    ],
+)
+def test_what_is_packed_or_wrong_as_a_whole_is_not_shared_out(
+    text: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "people.ndjson").write_bytes(text)
+    monkeypatch.setattr(groups, "SIZE", 20)
+    (file,) = bundles.Reader(SkipLog()).files(tmp_path / "people.ndjson")
+    assert grouped([file]) == [[file]]
 
 
 def test_groups_that_are_done_ahead_are_told_in_order_and_know_what_was_before(
