@@ -300,6 +300,8 @@ def test_rows_at_a_url_become_the_bytes_of_a_folder(cluster: tuple[SparkEngine, 
     rows = seen / "rows"
     rows.mkdir()
     example_features(4).to_parquet(rows / "synthetic.parquet")
+    lacking = CliRunner().invoke(cli, ["assemble", "viewfs://c/out/rows", "--engine", "spark", "--out", str(tmp_path)])
+    assert str(lacking.exception).startswith("viewfs://c/out/rows/schema.json: cannot be read (No such file")
     example_schema().save(rows / "schema.json")
     example_timeline().save(seen / "told.json")
     options = ["--years", 1, "--shard-size", 2]
