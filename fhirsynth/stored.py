@@ -17,7 +17,7 @@ from fhirsynth.errors import UsageError
 from synthea_bridge.place import MANIFEST, Listed, Place
 
 PARTITION: Final = "shard="
-_PATIENTS: Final = re.compile(f"patients/{PARTITION}([^/]+)/[^/]+\\.parquet")
+_PART: Final = re.compile(f"([^/]+)/{PARTITION}([^/]+)/[^/]+\\.parquet")
 WEIGHED: Final = frozenset({"weight", "source"})
 """The column that is filled in when a simulation in shards is read, and the one that it takes."""
 
@@ -30,12 +30,15 @@ class Stored:
     ----------
     files
         Their bytes, by name.
+    parts
+        Those of tables in shards, by table and shard.
     shards
         Those in which a patient has all rows in one, as simulated ones have; none elsewhere.
     """
 
     place: Place
     files: Mapping[str, int]
+    parts: Mapping[str, Mapping[str, Sequence[Listed]]]
     shards: tuple[str, ...]
 
     @classmethod
@@ -46,8 +49,11 @@ class Stored:
         with suppress(FileNotFoundError):
             folder, found = place.listed()
             files = found if folder == place else {}
-        patients = filter(None, map(_PATIENTS.fullmatch, files)) if _closed(place) else ()
-        return cls(place, files, tuple(dict.fromkeys(one[1] for one in patients)))
+        parts: dict[str, dict[str, list[Listed]]] = {}
+        for name, size in files.items():
+            if (split := _PART.fullmatch(name)) is not None:
+                parts.setdefault(split[1], {}).setdefault(split[2], []).append((name, size))
+        return cls(place, files, parts, tuple(parts.get("patients", ())) if _closed(place) else ())
 
     def of(self, names: Iterable[str], shard: str | None = None) -> list[Listed]:
         """The files of tables, with their bytes; of one shard only, if it is named."""
@@ -57,8 +63,9 @@ class Stored:
             if shard is None and single in self.files:
                 found.append((single, self.files[single]))
                 continue
-            begin = f"{table}/{PARTITION}" if shard is None else f"{table}/{PARTITION}{shard}/"
-            found += [one for one in self.files.items() if one[0].startswith(begin) and one[0].endswith(".parquet")]
+            parts = self.parts.get(table, {})
+            for key in parts if shard is None else (shard,):
+                found += parts.get(key, ())
         return found
 
     @contextmanager
