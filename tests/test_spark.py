@@ -365,3 +365,7 @@ def test_the_helper_lists_copies_and_keeps_secrets(tmp_path: Path) -> None:
         with pytest.raises(HelperError, match=r"^viewfs://hunter2: cannot be read \([^\n]*…[^\n]*\)$") as caught:
             hadoop.listed("viewfs://hunter2")
         assert str(caught.value).count("hunter2") == 1
+        assert hadoop._child is not None
+        hadoop._child.process.kill()
+        hadoop._child.process.wait()
+        assert len(hadoop.listed("viewfs://c/out")) == 2

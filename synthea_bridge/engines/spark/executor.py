@@ -8,7 +8,6 @@ import pickle
 import re
 import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -23,6 +22,7 @@ from synthea_bridge.errors import UsageError, WorkerError
 from synthea_bridge.files import write_json
 from synthea_bridge.place import Place, reach_by
 
+_HELD: Final[list[Hadoop]] = []
 _ERROR: Final = re.compile(r"fhirsynth-error:([A-Za-z0-9+/=]+):")
 
 
@@ -69,7 +69,8 @@ def _done(key: str, work: bytes, given: Given) -> bytes:
     local = os.environ.get("SPARK_LOCAL_DIRS", "").partition(",")[0] or None
     try:
         _same(given.version)
-        with _reaching(given.settings, local), tempfile.TemporaryDirectory(prefix="fhirsynth-", dir=local) as scratch:
+        reach_by(_reach(given.settings, local))
+        with tempfile.TemporaryDirectory(prefix="fhirsynth-", dir=local) as scratch:
             folder = Path(scratch)
             task = Task(key, pickle.loads(work))  # noqa: S301  # our own driver's
             mark = perform(task, folder, given.made_from)
@@ -80,18 +81,15 @@ def _done(key: str, work: bytes, given: Given) -> bytes:
     return orjson.dumps(mark)
 
 
-@contextmanager
-def _reaching(settings: Settings | None, local: str | None) -> Iterator[None]:
-    """Have URLs read and written in the block."""
+def _reach(settings: Settings | None, local: str | None) -> Hadoop | None:
+    """What reaches URLs; it stays from task to task, as Spark keeps its processes of Python."""
     if settings is None:
-        yield
-        return
-    with Hadoop(settings, class_path(), None if local is None else Path(local)) as hadoop:
-        reach_by(hadoop)
-        try:
-            yield
-        finally:
-            reach_by(None)
+        return None
+    if not _HELD or _HELD[0].settings != settings:
+        for other in _HELD:
+            other.close()
+        _HELD[:] = [Hadoop(settings, class_path(), None if local is None else Path(local))]
+    return _HELD[0]
 
 
 def _same(version_there: str) -> None:

@@ -16,6 +16,8 @@ from synthea_bridge.jvm import Child, compiled, launch
 from synthea_bridge.place import folder_of
 
 HELPER: Final = "Carry"
+QUICK: Final = ("-XX:TieredStopAtLevel=1",)
+"""It waits for disks and networks; compiling it well takes longer than it saves."""
 _LENGTH: Final = struct.Struct(">i")
 _ENTRY: Final = struct.Struct(">qq")
 _MISSING: Final = frozenset({"FileNotFoundException", "NotInMountpointException", "ParentNotDirectoryException"})
@@ -118,6 +120,8 @@ class Hadoop:
         return pieces, (_piece(child) or b"").decode().strip()
 
     def _started(self) -> Child:
+        if self._child is not None and self._child.process.poll() is not None:
+            self.close()
         if self._child is None:
             self._child = self._stack.enter_context(self._launched())
         return self._child
@@ -127,7 +131,7 @@ class Hadoop:
         with tempfile.TemporaryDirectory(prefix="fhirsynth-", dir=self.scratch) as scratch:
             for name, data in self.settings.classes.items():
                 (Path(scratch) / name).write_bytes(data)
-            with launch(HELPER, [Path(scratch), *self.class_path], [], "512m") as child:
+            with launch(HELPER, [Path(scratch), *self.class_path], [], "512m", flags=QUICK) as child:
                 with suppress(BrokenPipeError):
                     child.stdin.write(_framed(self.settings.configuration))
                 yield child
