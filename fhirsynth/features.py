@@ -15,14 +15,17 @@ import pyarrow.dataset as ds
 
 from fhirsynth.errors import UsageError
 from fhirsynth.schema import Feature, FeatureSchema
-from fhirsynth.stored import dataset, files_of, read, shards_of
+from fhirsynth.stored import Stored, dataset, files_of, read
 from synthea_bridge.files import atomic_file
+from synthea_bridge.place import Place
 from synthea_bridge.skips import Skip, SkipLog
 
 DAY: Final = pd.Timedelta(days=1)
 WINDOW: Final = 365 * DAY
 READMISSION: Final = 30 * DAY
 STAYS: Final = frozenset({"IMP", "ACUTE", "NONAC", "SS"})
+READ: Final = ("patients", "encounters", "conditions", "observations", "medications")
+"""Tables that columns are made of."""
 VOID: Final = ("entered-in-error", "cancelled")
 RACES: Final = {
     "2106-3": "white",
@@ -155,7 +158,7 @@ class _Builder:
         return values.mask(wrong)
 
 
-def build_features(tables: Path, schema: FeatureSchema, skips: SkipLog | None = None) -> pd.DataFrame:
+def build_features(tables: Place | Path, schema: FeatureSchema, skips: SkipLog | None = None) -> pd.DataFrame:
     """One row per patient, sorted by ``patient_id``, with the columns and dtypes of ``schema``.
 
     Simulated tables in shards are read shard by shard, so that memory grows with the rows that are made alone.
@@ -163,7 +166,7 @@ def build_features(tables: Path, schema: FeatureSchema, skips: SkipLog | None = 
     Parameters
     ----------
     tables
-        Folder with the tables.
+        Folder with the tables, or the URL of one; of what is there not more is copied at a time than is read.
     schema
         The columns, and the day that they describe.
     skips
@@ -175,7 +178,10 @@ def build_features(tables: Path, schema: FeatureSchema, skips: SkipLog | None = 
         When a feature is declared that cannot be made, or a table is missing.
     """
     taken = skips if skips is not None else SkipLog()
-    parts = [_build(_Builder(tables, schema, taken, shard)) for shard in (*shards_of(tables),) or (None,)]
+    there, parts = Stored.at(tables), list[pd.DataFrame]()
+    for shard in there.shards or (None,):
+        with there.here(READ, shard) as folder:
+            parts.append(_build(_Builder(folder, schema, taken, shard)))
     return pd.concat(parts).sort_values("patient_id", ignore_index=True) if len(parts) > 1 else parts[0]
 
 
@@ -193,18 +199,20 @@ def _build(builder: _Builder) -> pd.DataFrame:
     return schema.conform(frame[whole].rename_axis("patient_id").reset_index().astype({"patient_id": "string"}))
 
 
-def write_features(tables: Path, schema: FeatureSchema, skips: SkipLog | None = None) -> pd.DataFrame:
-    """Write ``features.parquet`` and ``schema.json`` into the folder of the tables; returns the features."""
+def write_features(tables: Place | Path, schema: FeatureSchema, skips: SkipLog | None = None) -> pd.DataFrame:
+    """Write ``features.parquet`` and ``schema.json`` beside the tables; returns the features."""
     features = weighted(build_features(tables, schema, skips), tables)
-    with atomic_file(tables / "features.parquet") as scratch:
-        features.to_parquet(scratch, index=False)
-    schema.save(tables / "schema.json")
+    with Place.of(tables).writing() as folder:
+        with atomic_file(folder / "features.parquet") as scratch:
+            features.to_parquet(scratch, index=False)
+        schema.save(folder / "schema.json")
     return features
 
 
-def weighted(features: pd.DataFrame, tables: Path) -> pd.DataFrame:
+def weighted(features: pd.DataFrame, tables: Place | Path) -> pd.DataFrame:
     """``features`` with the sampling weights of ``patients`` as ``weight``, where there are any."""
-    patients = _read(tables, "patients")
+    with Stored.at(tables).here(["patients"]) as folder:
+        patients = _read(folder, "patients")
     weights = patients["weight"] if "weight" in patients else pd.Series(dtype="float64")
     if weights.isna().all():
         return features

@@ -2,36 +2,83 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import orjson
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 from fhirsynth.errors import UsageError
-from synthea_bridge.files import read_json
+from synthea_bridge.place import MANIFEST, Listed, Place
 
 PARTITION: Final = "shard="
+_PART: Final = re.compile(f"([^/]+)/{PARTITION}([^/]+)/[^/]+\\.parquet")
 WEIGHED: Final = frozenset({"weight", "source"})
 """The column that is filled in when a simulation in shards is read, and the one that it takes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """Tables at a place, as they were listed.
+
+    Parameters
+    ----------
+    files
+        Their bytes, by name.
+    parts
+        Those of tables in shards, by table and shard.
+    shards
+        Those in which a patient has all rows in one, as simulated ones have; none elsewhere.
+    """
+
+    place: Place
+    files: Mapping[str, int]
+    parts: Mapping[str, Mapping[str, Sequence[Listed]]]
+    shards: tuple[str, ...]
+
+    @classmethod
+    def at(cls, tables: Place | Path) -> Stored:
+        """Those in a folder, or at a URL that an engine reaches."""
+        place = Place.of(tables)
+        files: Mapping[str, int] = {}
+        with suppress(FileNotFoundError):
+            folder, found = place.listed()
+            files = found if folder == place else {}
+        parts: dict[str, dict[str, list[Listed]]] = {}
+        for name, size in files.items():
+            if (split := _PART.fullmatch(name)) is not None:
+                parts.setdefault(split[1], {}).setdefault(split[2], []).append((name, size))
+        return cls(place, files, parts, tuple(parts.get("patients", ())) if _closed(place) else ())
+
+    def of(self, names: Iterable[str], shard: str | None = None) -> list[Listed]:
+        """The files of tables, with their bytes; of one shard only, if it is named."""
+        found: list[Listed] = []
+        for table in names:
+            single = f"{table}.parquet"
+            if shard is None and single in self.files:
+                found.append((single, self.files[single]))
+                continue
+            parts = self.parts.get(table, {})
+            for key in parts if shard is None else (shard,):
+                found += parts.get(key, ())
+        return found
+
+    @contextmanager
+    def here(self, names: Iterable[str], shard: str | None = None) -> Iterator[Path]:
+        """A folder with these tables, or one shard of them, as they lie there; see :meth:`Place.here`."""
+        beside: list[Listed] = [(MANIFEST, self.files[MANIFEST])] if MANIFEST in self.files else []
+        with self.place.here([*self.of(names, shard), *beside]) as folder:
+            yield folder
 
 
 def stored(tables: Path, name: str) -> bool:
     """Whether a folder has a table."""
     return bool(_files(tables, name))
-
-
-def shards_of(tables: Path) -> list[str]:
-    """The shards of tables in which a patient has all rows in one, as simulated ones have; none elsewhere."""
-    try:
-        manifest = read_json(tables / "manifest.json")
-        closed = "generated" in manifest or manifest.get("shards_by_patient", False)
-    except (OSError, ValueError, TypeError, AttributeError):
-        closed = False
-    patients = sorted((tables / "patients").glob(f"{PARTITION}*")) if closed else []
-    return [folder.name.removeprefix(PARTITION) for folder in patients]
 
 
 def files_of(tables: Path, name: str, shard: str | None = None) -> list[Path]:
@@ -111,6 +158,15 @@ def _weighed(tables: Path, patients: Any) -> Any:
 
     parts: Sequence[Mapping[str, Any]] = parts_of(tables)
     return weigh_rows(patients, parts) if parts else patients
+
+
+def _closed(tables: Place) -> bool:
+    """Whether a manifest says that a patient has all rows in one shard."""
+    try:
+        manifest = orjson.loads(tables.read(MANIFEST))
+        return "generated" in manifest or bool(manifest.get("shards_by_patient", False))
+    except (OSError, ValueError, TypeError, AttributeError):
+        return False
 
 
 def _files(tables: Path, name: str, shard: str | None = None) -> list[Path]:

@@ -5,15 +5,16 @@ from __future__ import annotations
 import tempfile
 import zlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import IO, Any, Final
 
 import orjson
 
 from synthea_bridge.errors import LimitError, UsageError
 from synthea_bridge.large import NotAnObject, Scanner, batched, chain_reads
+from synthea_bridge.place import MARKS
 from synthea_bridge.progress import Progress, silent
 from synthea_bridge.quick import parsed, parsed_resource
 from synthea_bridge.references import Entry, Known
@@ -159,16 +160,8 @@ class Reader:
         yield from self._read(Stream(name, file, None, self.limits))
 
     def _found(self, folder: Path) -> list[Path]:
-        found = []
-        for path in sorted(folder.rglob("*")):
-            hidden = any(part.startswith((".", "_shards")) for part in path.relative_to(folder).parts)
-            if hidden or path.name in OURS or not path.is_file():
-                continue
-            if suffix_of(path.name) in READABLE:
-                found.append(path)
-            else:
-                self.ignored[path.suffix or "(no suffix)"] += 1
-        return found
+        files = (path.relative_to(folder).as_posix() for path in sorted(folder.rglob("*")) if path.is_file())
+        return [folder / name for name in readable(files, self.ignored)]
 
     def _read(self, stream: Stream) -> Iterator[Document]:
         try:
@@ -322,6 +315,20 @@ class Reader:
 
     def _skip(self, source: str, entry: str, problem: str, advice: str) -> None:
         self.skips.add(Skip(source, entry, problem, advice))
+
+
+def readable(names: Iterable[str], ignored: Counter[str]) -> list[str]:
+    """Of files below a folder those that may hold FHIR; others, but for hidden ones and ours, are counted by suffix."""
+    found = []
+    for name in names:
+        path = PurePosixPath(name)
+        if any(part.startswith((".", MARKS)) for part in path.parts) or path.name in OURS:
+            continue
+        if suffix_of(path.name) in READABLE:
+            found.append(name)
+        else:
+            ignored[path.suffix or "(no suffix)"] += 1
+    return found
 
 
 def _root(path: Path) -> Path:

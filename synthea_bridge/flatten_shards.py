@@ -15,20 +15,25 @@ import orjson
 import pyarrow.parquet as pq
 
 from synthea_bridge.batches import Seen, hashes_of
-from synthea_bridge.bundles import Reader
+from synthea_bridge.bundles import readable
 from synthea_bridge.engines import Engine, Mark, Task, mark_name
-from synthea_bridge.errors import InputError, LimitError, UsageError
+from synthea_bridge.errors import InputError, UsageError
 from synthea_bridge.flatten import nothing_found, tables_in
 from synthea_bridge.parquet import partition
+from synthea_bridge.place import Listed, Place
 from synthea_bridge.prevalence import parts_of, weigh
 from synthea_bridge.progress import Progress, silent
 from synthea_bridge.skips import Skip, SkipLog
-from synthea_bridge.streams import LIMITS, open_streams, suffix_of
+from synthea_bridge.streams import BOM, LIMITS, open_streams, suffix_of
 from synthea_bridge.tables import TABLES
 from synthea_bridge.totals import summed
 
 SHARD_BYTES: Final = 64 << 20
 """Bytes of the source, as they lie there, that make a shard; a file is never divided."""
+LINE: Final = 64 << 10
+"""Bytes of a line of NDJSON that may be a Medication, which has a few hundred."""
+HEAD: Final = 4 * LINE
+"""So many bytes of a file, packed or not, hold such a line."""
 TWICE: Final = "twice"
 Keys = Mapping[str, Sequence[Any]]
 """Keys of rows by table, as a row begins with them."""
@@ -43,7 +48,7 @@ class FilesWork:
     key
         Of the shard.
     source, files
-        A folder and the names of files in it, or a file alone.
+        A folder, and names of files in it with their bytes.
     medications
         Files before them whose Medications theirs may refer to.
     parts
@@ -53,9 +58,9 @@ class FilesWork:
     """
 
     key: str
-    source: Path
-    files: tuple[str, ...]
-    medications: tuple[str, ...] = ()
+    source: Place
+    files: tuple[Listed, ...]
+    medications: tuple[Listed, ...] = ()
     parts: Sequence[Mapping[str, Any]] = ()
     strict: bool = False
     before: Keys = field(default_factory=dict)
@@ -63,35 +68,33 @@ class FilesWork:
     def __call__(self, folder: Path) -> dict[str, Any]:
         """Says what was made and what was skipped."""
         skips = SkipLog(self.strict)
-        with tables_in(folder, skips) as tables:
-            tables.know(self._paths(self.medications), self.before)
-            tables.read(self._paths(self.files), self.source if self.source.is_dir() else self.source.parent)
+        with self.source.here([*self.medications, *self.files]) as here, tables_in(folder, skips) as tables:
+            tables.know([here / name for name, _ in self.medications], self.before)
+            tables.read([here / name for name, _ in self.files], here)
         result, closed = tables.counted(), _closed(folder)
         if self.parts:
             weigh(folder, list(self.parts))
         partition(folder, folder, self.key)
         return {"tables": result.outcome, "skips": [asdict(one) for one in skips.items], "closed": closed}
 
-    def _paths(self, names: Sequence[str]) -> list[Path]:
-        return [self.source / name if name else self.source for name in names]
-
 
 @dataclass(frozen=True, slots=True)
 class TwiceWork:
     """Finds rows that an earlier shard has as well: the keys of these, by shard and table."""
 
-    out: Path
+    out: Place
     keys: tuple[str, ...]
 
     def __call__(self, folder: Path) -> dict[str, Any]:
-        """Memory is eight bytes a row of the largest table."""
+        """Memory is eight bytes a row of the largest table; one file is read at a time."""
         found: dict[str, dict[str, list[Any]]] = {}
         for table in TABLES:
             seen = Seen()
             for key in self.keys:
-                path = self.out / table.name / f"shard={key}" / f"{table.name}.parquet"
-                columns = pq.read_table(path, columns=list(table.key), partitioning=None).to_pydict().values()
-                keys = list(zip(*columns, strict=True))
+                name = f"{table.name}/shard={key}/{table.name}.parquet"
+                with self.out.here([(name, None)]) as here:
+                    read = pq.read_table(here / name, columns=list(table.key), partitioning=None)
+                keys = list(zip(*read.to_pydict().values(), strict=True))
                 first = seen.first(hashes_of(table, keys))
                 twice = [one for one, new in zip(keys, first, strict=True) if not new]
                 if twice:
@@ -100,8 +103,8 @@ class TwiceWork:
 
 
 def flatten_shards(
-    source: Path,
-    out: Path,
+    source: Path | str,
+    out: Path | str,
     engine: Engine,
     *,
     shard_bytes: int = SHARD_BYTES,
@@ -116,7 +119,7 @@ def flatten_shards(
     Parameters
     ----------
     source, out
-        Folders that all workers see; ``source`` can be a file.
+        Places that the engine reads and writes, as folders that all workers see; ``source`` can be a file.
 
     Raises
     ------
@@ -125,29 +128,34 @@ def flatten_shards(
     InputError
         When nothing in it is FHIR R4, or with ``strict``.
     """
-    if not source.exists():
-        raise UsageError(f"{source}: there is no such file or folder; give a Bundle, NDJSON, .gz, .zip or a folder")
-    source, ignored = source.absolute(), Counter[str]()
-    works = list(_works(source, shard_bytes, ignored, strict=strict))
-    made_from = _fingerprint(works)
+    place, there = engine.place(str(source)), engine.place(str(out))
+    ignored = Counter[str]()
+    try:
+        works = list(_works(place, shard_bytes, ignored, strict=strict))
+    except FileNotFoundError:
+        what = "there is no such file or folder; give a Bundle, NDJSON, .gz, .zip or a folder"
+        raise UsageError(f"{source}: {what}") from None
     where, skips = str(out), SkipLog(strict, on_skip)
+    if not works:
+        raise InputError(nothing_found(str(place), skips))
+    made_from = _fingerprint(works)
 
     def run(tasks: Sequence[Task], told: Progress = silent) -> dict[str, Mark]:
         return dict(engine.run(tasks, where, made_from=made_from, progress=_among(told, len(tasks))))
 
     marks = run([Task(work.key, work) for work in works], progress)
-    (found,) = run([Task(TWICE, TwiceWork(out.absolute(), tuple(marks)))]).values()
+    (found,) = run([Task(TWICE, TwiceWork(there, tuple(marks)))]).values()
     twice = found["outcome"]["twice"]
     again = [replace(work, before=twice[work.key]) for work in works if work.key in twice]
     for key, mark in run([Task(f"{work.key}-once", work) for work in again]).items():
         marks[key.removesuffix("-once")] = mark
-    _check(out, marks)
+    _check(there, marks)
     for mark in marks.values():
         for skip in mark["outcome"]["skips"]:
             skips.add(Skip(**skip))
     outcome = summed([mark["outcome"]["tables"] for mark in marks.values()])
     if not any(outcome["rows"].values()) and not outcome["unsupported"]:
-        raise InputError(nothing_found(str(source), skips))
+        raise InputError(nothing_found(str(place), skips))
     more = {"skipped": skips.counts(), "ignored": dict(sorted((ignored + Counter(outcome["ignored"])).items()))}
     closed = all(mark["outcome"]["closed"] for mark in marks.values())
     return {**outcome, **more, "shards": list(marks), "shards_by_patient": closed}, skips
@@ -160,42 +168,43 @@ def _closed(folder: Path) -> bool:
     return all(known.issuperset(one["patient_id"].unique().to_pylist()) for one in ids.values())
 
 
-def _works(source: Path, shard_bytes: int, ignored: Counter[str], *, strict: bool) -> Iterator[FilesWork]:
+def _works(source: Place, shard_bytes: int, ignored: Counter[str], *, strict: bool) -> Iterator[FilesWork]:
     """The files in order, as many as make a shard."""
-    reader = Reader(SkipLog())
-    files = reader.files(source)
-    ignored.update(reader.ignored)
+    folder, sizes = source.listed()
     parts = parts_of(source)
-    names, size, known, number = list[str](), 0, list[str](), 0
-    medications = list[str]()
-    for path in (file.path for file in files):
-        name = "" if path == source else path.relative_to(source).as_posix()
-        names.append(name)
-        size += path.stat().st_size
-        known += [name] if _has_medications(path) else []
-        if size >= shard_bytes:
-            yield FilesWork(f"files-{number:05d}", source, tuple(names), tuple(medications), parts, strict)
+    files, filled, known, number = list[Listed](), 0, list[Listed](), 0
+    medications = list[Listed]()
+    for name in readable(sizes, ignored) if folder == source else sizes:
+        file = name, sizes[name]
+        files.append(file)
+        filled += sizes[name]
+        known += [file] if _has_medications(folder, name) else []
+        if filled >= shard_bytes:
+            yield FilesWork(f"files-{number:05d}", folder, tuple(files), tuple(medications), parts, strict)
             medications, number = list(known), number + 1
-            names, size = [], 0
-    if names or not number:
-        yield FilesWork(f"files-{number:05d}", source, tuple(names), tuple(medications), parts, strict)
+            files, filled = [], 0
+    if files:
+        yield FilesWork(f"files-{number:05d}", folder, tuple(files), tuple(medications), parts, strict)
 
 
-def _check(out: Path, marks: Mapping[str, Mark]) -> None:
+def _check(out: Place, marks: Mapping[str, Mark]) -> None:
     """Check that the files are those of the marks; somebody may have removed one of the two marks of a shard."""
+    sizes = out.listed()[1]
     for mark in marks.values():
         for name, said in mark["files"].items():
-            if (out / name).stat().st_size != said["bytes"]:
+            if sizes.get(name) != said["bytes"]:
                 raise InputError(f"{out / name}: is not what {mark_name(mark['key'])} says; remove that mark too")
 
 
-def _has_medications(path: Path) -> bool:
+def _has_medications(folder: Place, name: str) -> bool:
     """Whether a file is the one of a bulk export that holds Medications: these have one type a file."""
-    if suffix_of(path.name) not in {".ndjson", ".jsonl"}:
+    if suffix_of(name) not in {".ndjson", ".jsonl"}:
         return False
-    with suppress(ValueError, AttributeError, OSError, EOFError, zlib.error, LimitError):
-        for stream in open_streams(path, path.name, SkipLog(), LIMITS, Counter()):
-            return bool(orjson.loads(next(stream.lines(), b"{}")).get("resourceType") == "Medication")
+    unreadable = ValueError, AttributeError, OSError, EOFError, zlib.error
+    with folder.here([(name, None)], most=HEAD) as here, suppress(*unreadable):
+        for stream in open_streams(here / name, name, SkipLog(), LIMITS, Counter()):
+            line = stream.handle.readline(LINE).removeprefix(BOM)
+            return bool(orjson.loads(line or b"{}").get("resourceType") == "Medication")
     return False
 
 
@@ -203,8 +212,7 @@ def _fingerprint(works: Iterable[FilesWork]) -> str:
     """Follows from the files, their sizes and in which shard each is."""
     digest = sha256()
     for work in works:
-        said = [work.key, [[name, (work.source / name).stat().st_size] for name in work.files], work.parts]
-        digest.update(orjson.dumps(said))
+        digest.update(orjson.dumps([work.key, work.files, work.parts]))
     return digest.hexdigest()
 
 

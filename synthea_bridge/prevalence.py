@@ -11,14 +11,16 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 from typing import Any, Final
 
-import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
+
+from synthea_bridge.place import Place
 
 NATURAL: Final = "people alive at the end date, as Synthea's demographics and modules have them"
 CONTROL: Final = "control"
@@ -145,16 +147,13 @@ def weigh_rows(patients: pa.Table, parts: Sequence[Mapping[str, Any]]) -> pa.Tab
     return patients.set_column(place, patients.schema.field(place), weights)
 
 
-def parts_of(source: Path) -> list[dict[str, Any]]:
+def parts_of(source: Place | Path) -> list[dict[str, Any]]:
     """The parts that the manifest of a simulation names, in the folder ``source`` or the one above; none elsewhere."""
-    for folder in (source, source.parent):
-        try:
-            manifest = orjson.loads((folder / "manifest.json").read_bytes())
+    for manifest in Place.of(source).manifests():
+        with suppress(LookupError, TypeError, AttributeError):
             parts = manifest.get("generated", manifest)["parts"]
             if all({"first", "last", "weight"} <= part.keys() for part in parts):
                 return list(parts)
-        except (OSError, ValueError, LookupError, TypeError, AttributeError):
-            continue
     return []
 
 

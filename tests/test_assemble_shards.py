@@ -13,11 +13,12 @@ from fhirsynth.assemble.in_shards import Manner, Shards
 from fhirsynth.assemble.inputs import look_over
 from fhirsynth.assemble.rewrite import rewrite
 from fhirsynth.assemble.stage import assemble
-from fhirsynth.stored import shards_of
+from fhirsynth.stored import Stored
 from synthea_bridge.engines.local import LocalEngine
 from synthea_bridge.files import write_json
 from synthea_bridge.flatten import write_tables
 from synthea_bridge.flatten_shards import flatten_shards
+from synthea_bridge.place import Place
 from synthea_bridge.skips import SkipLog
 from tests.frames import example_features, example_schema
 from tests.lives import example_timeline
@@ -41,7 +42,7 @@ def rows(tmp_path: Path) -> tuple[pd.DataFrame, Manner]:
     frame.to_parquet(tmp_path / "rows.parquet")
     example_schema().save(tmp_path / "schema.json")
     example_timeline().save(tmp_path / "timeline.json")
-    files = (tmp_path / f"{name}" for name in ("rows.parquet", "schema.json", "timeline.json"))
+    files = (Place.of(tmp_path / name).file() for name in ("rows.parquet", "schema.json", "timeline.json"))
     return frame, Manner(*files, "run", 1, 3.0, "en-US", False)
 
 
@@ -67,14 +68,15 @@ def test_tables_become_what_they_become_in_one_pass(tmp_path: Path) -> None:
     write_tables(FIXTURES / "bundles", tmp_path / "tables", SkipLog())
     outcome, _ = flatten_shards(FIXTURES / "bundles", tmp_path / "parts", LocalEngine(), shard_bytes=100 << 10)
     write_json(tmp_path / "parts" / "manifest.json", outcome)
-    assert len(shards_of(tmp_path / "parts")) > 1
+    parts = Stored.at(tmp_path / "parts")
+    assert len(parts.shards) > 1
     whole = rewrite(tmp_path / "tables", out=tmp_path / "single")
     shards = Shards(LocalEngine(), str(tmp_path / "out"), "tables", "none")
-    result = shards.tables(tmp_path / "parts", None, SkipLog())
+    result = shards.tables(parts, None, SkipLog())
     assert result.outcome == whole.outcome
     assert lines(tmp_path / "out", "files*") == transactions(tmp_path / "single")
     assert lines(tmp_path / "out", "shared") == [orjson.loads((tmp_path / "single" / "shared.json").read_bytes())]
     before = files_of(tmp_path / "out")
     (tmp_path / "out" / "_shards" / "files-00001.json").unlink()
-    assert shards.tables(tmp_path / "parts", None, SkipLog()).outcome == whole.outcome
+    assert shards.tables(parts, None, SkipLog()).outcome == whole.outcome
     assert files_of(tmp_path / "out") == before

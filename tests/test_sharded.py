@@ -23,7 +23,7 @@ from click.testing import CliRunner
 from fhirsynth.cli import cli
 from fhirsynth.features import weighted, write_features
 from fhirsynth.schema import build_schema
-from fhirsynth.stored import files_of, read, shards_of, stored
+from fhirsynth.stored import Stored, files_of, read, stored
 from synthea_bridge import simulator
 from synthea_bridge.bundles import Reader
 from synthea_bridge.engines.local import LocalEngine
@@ -210,8 +210,8 @@ def test_tables_read_the_same_from_shards_and_from_single_files(tmp_path: Path, 
     manifest = made(out)
     flatten(out / "bundles", tmp_path / "single")
     schema = build_schema(date(2026, 1, 1))
-    assert shards_of(out / "tables") == KEYS
-    assert shards_of(tmp_path / "single") == []
+    assert list(Stored.at(out / "tables").shards) == KEYS
+    assert not Stored.at(tmp_path / "single").shards
     assert stored(out / "tables", "patients")
     assert not stored(out, "patients")
     for name in ("patients", "encounters", "conditions"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import pickle
 import signal
@@ -13,19 +14,27 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 from fhirsynth.assemble.in_shards import Shards
+from fhirsynth.cli import cli
+from fhirsynth.stored import Stored
 from synthea_bridge.engines import Engine, Task
 from synthea_bridge.engines.local import LocalEngine
 from synthea_bridge.engines.spark import SparkEngine
-from synthea_bridge.engines.spark.delivery import Target, folder_of
 from synthea_bridge.engines.spark.executor import Given, do, explained, package_version
+from synthea_bridge.engines.spark.hadoop import Hadoop, Settings, helper_classes
+from synthea_bridge.engines.spark.hadoop import spark_home as found_home
 from synthea_bridge.engines.spark.java_home import java_home
-from synthea_bridge.errors import HelperError, SyntheaError, UsageError, WorkerError
-from synthea_bridge.flatten_shards import flatten_shards
+from synthea_bridge.errors import HelperError, InputError, SyntheaError, UsageError, WorkerError
+from synthea_bridge.flatten_shards import FilesWork, flatten_shards
+from synthea_bridge.place import Place
 from synthea_bridge.sharded import generate_shards
 from synthea_bridge.skips import SkipLog
 from synthea_bridge.spec import GenerateSpec
+from tests.frames import example_features, example_schema
+from tests.lives import example_timeline
+from tests.remake_golden import FIXTURES
 from tests.test_engines import Fails, Killed, Letters, files_of, tasks
 
 
@@ -78,17 +87,10 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[SparkEng
         engine.close()
 
 
-def test_a_url_is_told_from_a_folder() -> None:
-    assert folder_of("file:///a/b%20c") == Path("/a/b c")
-    assert folder_of("a/b") == Path("a/b")
-    assert folder_of("C:/a") == Path("C:/a")
-    assert folder_of("hdfs://name/a") is None
-
-
 def test_an_executor_leaves_what_another_engine_leaves(tmp_path: Path) -> None:
     pyarrow = pytest.importorskip("pyarrow")
     pytest.importorskip("pyspark")
-    given = Given(Target(str(tmp_path / "out")), "seed 1", package_version())
+    given = Given(Place.of(tmp_path / "out"), "seed 1", package_version())
     for task in tasks():
         row = {"key": [task.key], "work": [pickle.dumps(task.work)]}
         list(do([pyarrow.RecordBatch.from_pydict(row)], given))
@@ -100,7 +102,7 @@ def test_another_version_on_an_executor_is_refused(tmp_path: Path) -> None:
     pytest.importorskip("pyspark")
     row = pyarrow.RecordBatch.from_pydict({"key": ["a"], "work": [b""]})
     with pytest.raises(RuntimeError) as caught:
-        list(do([row], Given(Target(str(tmp_path)), "seed 1", "0.0.0")))
+        list(do([row], Given(Place.of(tmp_path), "seed 1", "0.0.0")))
     error = explained(f"a trace\n  {caught.value}\n of many lines", "out")
     assert isinstance(error, UsageError)
     assert str(error) == f"executors have fhirsynth {package_version()}, not 0.0.0; give them the same"
@@ -229,7 +231,7 @@ def everything(folder: Path, source: Path, engine: Engine) -> dict[str, bytes]:
     generate_shards(SPEC, str(folder / "made"), engine, ["tables", "bundles"])
     flatten_shards(source, folder / "tables", engine, shard_bytes=1)
     shards = Shards(engine, str(folder / "bundles"), "tables of seed 3")
-    shards.tables(folder / "made" / "tables", None, SkipLog())
+    shards.tables(Stored.at(folder / "made" / "tables"), None, SkipLog())
     return files_of(folder)
 
 
@@ -241,3 +243,129 @@ def test_simulated_patients_are_the_same_bytes(cluster: tuple[SparkEngine, Path]
     assert "made/manifest.json" in here
     assert "tables/patients/shard=files-00001/patients.parquet" in here
     assert "bundles/bundles/control-00001.ndjson.gz" in here
+
+
+def call(*words: object, code: int = 0) -> str:
+    """What a command says; it takes the session of Spark that there is."""
+    done = CliRunner().invoke(cli, list(map(str, words)))
+    assert done.exit_code == code, done.output
+    return done.output
+
+
+@pytest.fixture(scope="module")
+def source(cluster: tuple[SparkEngine, Path]) -> Path:
+    """Patients, a formulary that is packed, something that is no FHIR, a picture, and what is hidden."""
+    folder = cluster[1] / "in"
+    (folder / "more").mkdir(parents=True)
+    for number, path in enumerate(sorted((FIXTURES / "bundles").glob("00000*.gz"))[:5]):
+        (folder / ("more" if number % 2 else ".") / path.stem).write_bytes(gzip.decompress(path.read_bytes()))
+    drug = b'{"resourceType":"Medication","id":"drug","code":{"text":"aspirin"}}\n'
+    (folder / "Medication.ndjson.gz").write_bytes(gzip.compress(drug))
+    (folder / "broken.json").write_bytes(b"{")
+    (folder / "picture.png").write_bytes(b"picture")
+    (folder / ".hidden.json").write_bytes(b"{")
+    (folder / "manifest.json").write_bytes(b'{"index_date":"2025-12-01","years":3}')
+    return folder
+
+
+@pytest.mark.slow
+def test_tables_and_bundles_at_urls_are_the_bytes_of_folders(
+    cluster: tuple[SparkEngine, Path], source: Path, tmp_path: Path
+) -> None:
+    engine, seen = cluster
+    assert engine.session
+    here = call("flatten", source, "--shard-size", 1, "--out", tmp_path / "tables", code=1)
+    there = "viewfs://c/out/tables"
+    spark = ["flatten", "viewfs://c/out/in", "--shard-size", 1, "--engine", "spark", "--out", there]
+    assert call(*spark, code=1) == here.replace(str(tmp_path / "tables"), there)
+    tables = files_of(tmp_path / "tables")
+    assert whole(seen / "tables") == tables
+    assert {"features.parquet", "schema.json", "manifest.json", "skipped.ndjson"} < tables.keys()
+    assert "patients/shard=files-00001/patients.parquet" in tables
+    for name in ("_shards/files-00000.json", "_shards/twice.json", "manifest.json"):
+        (seen / "tables" / name).unlink()
+        (seen / "tables" / name).with_name(f".{Path(name).name}.crc").unlink()
+    call(*spark, code=1)
+    assert whole(seen / "tables") == tables
+    here = call("assemble", tmp_path / "tables", "--shard-size", 1, "--out", tmp_path / "bundles")
+    said = call("assemble", there, "--engine", "spark", "--out", "viewfs://c/out/bundles")
+    assert said == here.replace(str(tmp_path / "bundles"), "viewfs://c/out/bundles")
+    assert whole(seen / "bundles") == files_of(tmp_path / "bundles")
+
+
+@pytest.mark.slow
+def test_rows_at_a_url_become_the_bytes_of_a_folder(cluster: tuple[SparkEngine, Path], tmp_path: Path) -> None:
+    engine, seen = cluster
+    assert engine.session
+    rows = seen / "rows"
+    rows.mkdir()
+    example_features(4).to_parquet(rows / "synthetic.parquet")
+    lacking = CliRunner().invoke(cli, ["assemble", "viewfs://c/out/rows", "--engine", "spark", "--out", str(tmp_path)])
+    assert str(lacking.exception).startswith("viewfs://c/out/rows/schema.json: cannot be read (No such file")
+    example_schema().save(rows / "schema.json")
+    example_timeline().save(seen / "told.json")
+    options = ["--years", 1, "--shard-size", 2]
+    call("assemble", rows, *options, "--timeline", seen / "told.json", "--workers", 1, "--out", tmp_path / "lives")
+    there = ["--engine", "spark", "--timeline", "viewfs://c/out/told.json", "--out", "viewfs://c/out/lives"]
+    call("assemble", "viewfs://c/out/rows", *options, *there)
+    assert whole(seen / "lives") == files_of(tmp_path / "lives")
+
+
+@pytest.mark.slow
+def test_bad_urls_are_one_line(cluster: tuple[SparkEngine, Path], source: Path, tmp_path: Path) -> None:
+    engine, seen = cluster
+    (seen / "empty").mkdir()
+
+    def flattened(where: str, out: str = str(tmp_path / "out")) -> None:
+        flatten_shards(where, out, engine)
+
+    with pytest.raises(UsageError, match=r"^viewfs://c/out/nowhere: there is no such file or folder; give a Bundle"):
+        flattened("viewfs://c/out/nowhere")
+    with pytest.raises(UsageError, match=r"^nope://a/b: this Spark knows no such URLs; correct it[^\n]*$"):
+        flattened("nope://a/b")
+    with pytest.raises(UsageError, match=r"^nope://a/b/_shards: this Spark knows no such URLs"):
+        flattened("viewfs://c/out/in", "nope://a/b")
+    with pytest.raises(InputError, match=r"^viewfs://c/out/empty: no FHIR resources found; give FHIR R4"):
+        flattened("viewfs://c/out/empty")
+    place = engine.place("viewfs://c/out/in")
+    gone = r"^viewfs://c/out/in/gone.json: is gone, and had 1 when files were listed"
+    with pytest.raises(InputError, match=gone), place.here([("gone.json", 1)]):
+        pass
+    work = FilesWork("a", place, (("broken.json", 2),))
+    with pytest.raises(InputError, match=r"^viewfs://c/out/in/broken.json: has 1 bytes, and had 2 when files were"):
+        list(engine.run([Task("a", work)], str(tmp_path / "changed"), made_from="seed 1"))
+
+
+@pytest.mark.slow
+def test_the_helper_lists_copies_and_keeps_secrets(tmp_path: Path) -> None:
+    pytest.importorskip("pyspark")
+    (tmp_path / "seen" / "b").mkdir(parents=True)
+    settings = {"fs.viewfs.mounttable.c.link./out": (tmp_path / "seen").as_uri(), "fs.s3a.bucket.secret.key": "hunter2"}
+    said = "".join(
+        f"<property><name>{name}</name><value>{value}</value></property>" for name, value in settings.items()
+    )
+    given = Settings(f"<configuration>{said}</configuration>".encode(), helper_classes())
+    assert "hunter2" not in repr(given)
+    with Hadoop(given, [found_home() / "jars" / "*"]) as hadoop:
+        (tmp_path / "text").write_bytes(b"0123456789" * 20_000)
+        for name in ("b/ä 😀.txt", "a.txt"):
+            hadoop.put(tmp_path / "text", f"viewfs://c/out/{name}", f"viewfs://c/out/_shards/.x.part/{name}")
+        listed = hadoop.listed("viewfs://c/out")
+        assert {name: size for name, (size, _) in listed.items()} == {"b/ä 😀.txt": 200_000, "a.txt": 200_000}
+        assert [size for size, _ in hadoop.listed("viewfs://c/out/a.txt").values()] == [200_000]
+        for most, bytes_ in ((None, 200_000), (70_000, 70_000), (0, 0)):
+            hadoop.fetch("viewfs://c/out/b/ä 😀.txt", tmp_path / "copy", most)
+            assert (tmp_path / "copy").read_bytes() == (tmp_path / "text").read_bytes()[:bytes_]
+        assert (tmp_path / "seen" / "_shards" / ".x.part").is_dir()
+        hadoop.sweep("viewfs://c/out/_shards")
+        hadoop.sweep("viewfs://c/out/nothing")
+        assert not list((tmp_path / "seen" / "_shards").iterdir())
+        with pytest.raises(FileNotFoundError, match=r"^viewfs://c/out/no: there is no such file or folder$"):
+            hadoop.fetch("viewfs://c/out/no", tmp_path / "copy", None)
+        with pytest.raises(HelperError, match=r"^viewfs://hunter2: cannot be read \([^\n]*…[^\n]*\)$") as caught:
+            hadoop.listed("viewfs://hunter2")
+        assert str(caught.value).count("hunter2") == 1
+        assert hadoop._child is not None
+        hadoop._child.process.kill()
+        hadoop._child.process.wait()
+        assert len(hadoop.listed("viewfs://c/out")) == 2

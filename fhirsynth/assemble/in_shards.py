@@ -16,12 +16,13 @@ import pandas as pd
 from fhirsynth.assemble import rewrite, stage
 from fhirsynth.assemble.inputs import look_over, read_rows
 from fhirsynth.assemble.rewrite import RewriteResult
-from fhirsynth.assemble.slices import Folder, providers
+from fhirsynth.assemble.slices import Folder, patients, pieces, positions, providers
 from fhirsynth.assemble.stage import AssembleResult, Telling
 from fhirsynth.assemble.timeline import Timeline
 from fhirsynth.schema import FeatureSchema
-from fhirsynth.stored import files_of, read, shards_of
+from fhirsynth.stored import Stored, files_of
 from synthea_bridge.engines import Engine, Task
+from synthea_bridge.place import File, Listed, Place
 from synthea_bridge.progress import Progress, silent
 from synthea_bridge.sinks import Compression, lines_name, writing
 from synthea_bridge.skips import Skip, SkipLog
@@ -31,6 +32,7 @@ SHARD: Final = 1000
 """Rows of a shard by default."""
 BUNDLES: Final = "bundles"
 SHARED: Final = "shared"
+NAMES: Final = tuple(table.name for table in TABLES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +42,12 @@ class Manner:
     Parameters
     ----------
     rows, schema, timeline
-        Files that all workers see.
+        Where they are, as all workers see it.
     """
 
-    rows: Path
-    schema: Path
-    timeline: Path
+    rows: File
+    schema: File
+    timeline: File
     run_id: str
     seed: int
     years: float | None
@@ -54,19 +56,22 @@ class Manner:
 
     def telling(self) -> Telling:
         """The same, read."""
-        schema, lives = FeatureSchema.load(self.schema), Timeline.load(self.timeline)
+        with self.schema.here() as path:
+            schema = FeatureSchema.load(path)
+        with self.timeline.here() as path:
+            lives = Timeline.load(path)
         return Telling(schema, lives, self.run_id, self.seed, self.years, self.locale, self.ssn)
 
     def opened(self) -> tuple[Telling, pd.DataFrame]:
         """The same and the rows, read once for all shards that a process makes."""
-        return _opened(self, tuple(path.stat().st_mtime_ns for path in (self.rows, self.schema, self.timeline)))
+        return _opened(self)
 
 
 @lru_cache(maxsize=1)
-def _opened(manner: Manner, _written: tuple[int, ...]) -> tuple[Telling, pd.DataFrame]:
-    """What a manner names, as it was written at these moments."""
+def _opened(manner: Manner) -> tuple[Telling, pd.DataFrame]:
     told = manner.telling()
-    return told, read_rows(manner.rows, told.schema)
+    with manner.rows.here() as path:
+        return told, read_rows(path, told.schema)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +101,8 @@ class TablesWork:
     """Makes Bundles of the patients in one shard of tables."""
 
     key: str
-    tables: Path
+    tables: Place
+    files: tuple[Listed, ...]
     root: str
     run_id: str | None
     compression: Compression
@@ -105,9 +111,9 @@ class TablesWork:
     def __call__(self, folder: Path) -> dict[str, Any]:
         """Says what was made."""
         result = RewriteResult(self.root, skips=SkipLog(self.strict))
-        with tempfile.TemporaryDirectory(prefix="fhirsynth-") as scratch:
+        with self.tables.here(self.files) as tables, tempfile.TemporaryDirectory(prefix="fhirsynth-") as scratch:
             for table in TABLES:
-                (file,) = files_of(self.tables, table.name, self.key)
+                (file,) = files_of(tables, table.name, self.key)
                 (Path(scratch) / f"{table.name}.parquet").symlink_to(file.absolute())
             opened = Folder.open(Path(scratch))
             _write(folder, self.key, self.compression, rewrite.bundles_of(opened, self.run_id, result))
@@ -158,13 +164,16 @@ class Shards:
         result.clinical = _clinical([one for one in found if one])
         return result
 
-    def tables(self, tables: Path, run_id: str | None, skips: SkipLog) -> RewriteResult:
+    def tables(self, tables: Stored, run_id: str | None, skips: SkipLog) -> RewriteResult:
         """Bundles of tables in shards, ``bundles/KEY.ndjson``, and ``bundles/shared.ndjson``."""
-        tables = tables.absolute()
-        root = run_id or rewrite.root_of(read(tables, "patients", ["patient_id"])["patient_id"].to_pylist())
+        ids, named = _overview(tables)
+        root = run_id or rewrite.root_of(ids)
         result = RewriteResult(root, skips=skips)
-        works = [TablesWork(key, tables, root, run_id, self.compression, skips.strict) for key in shards_of(tables)]
-        shared = rewrite.shared_bundle(providers(Folder.open(tables)), result)
+        works = [
+            TablesWork(key, tables.place, tuple(tables.of(NAMES, key)), root, run_id, self.compression, skips.strict)
+            for key in tables.shards
+        ]
+        shared = rewrite.shared_bundle(named, result)
         if shared is not None:
             self._shared(shared)
         for outcome in self._run(works):
@@ -191,6 +200,16 @@ class Shards:
         for skip in outcome["skips"]:
             result.skips.add(Skip(**skip))
         return outcome
+
+
+def _overview(tables: Stored) -> tuple[Sequence[str], set[str]]:
+    """Who the patients are, and what encounters say of who provided them; two files are read at a time."""
+    ids, named = list[str](), set[str]()
+    for key in tables.shards:
+        with tables.here(["patients", "encounters"], key) as folder:
+            ids += patients(pieces(folder, "patients", key))
+            named |= providers(pieces(folder, "encounters", key))
+    return list(positions(ids, tables.place / "patients")), named
 
 
 def _write(folder: Path, key: str, compression: Compression, bundles: Iterable[bytes | None]) -> None:

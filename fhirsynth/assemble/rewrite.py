@@ -20,7 +20,7 @@ from fhirsynth.assemble.chart import Chart
 from fhirsynth.assemble.conform import check, problem
 from fhirsynth.assemble.identity import resource_id
 from fhirsynth.assemble.read import Record, records
-from fhirsynth.assemble.slices import Folder, Slice, packed, providers, unpacked
+from fhirsynth.assemble.slices import Folder, Slice, packed, pieces, providers, unpacked
 from fhirsynth.assemble.stage import SHARED, TRANSACTIONS, AssembleResult
 from fhirsynth.assemble.write import Origin, dangling, organization, resources
 from synthea_bridge.processes import pool
@@ -93,7 +93,7 @@ def rewrite(
     root = run_id or root_of(folder.position)
     result = RewriteResult(root, skips=skips if skips is not None else SkipLog(strict=True))
     (out / TRANSACTIONS).mkdir(parents=True, exist_ok=True)
-    shared = shared_bundle(providers(folder), result)
+    shared = shared_bundle(providers(pieces(tables, "encounters")), result)
     if shared is not None:
         (out / SHARED).write_bytes(shared)
     with closing(bundles_of(folder, run_id, result, workers)) as bundles:

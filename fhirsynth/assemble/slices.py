@@ -50,13 +50,8 @@ class Folder:
         UsageError
             When one is missing, cannot be read, or lacks a column, or ``patients`` has a patient twice.
         """
-        files = {table.name: _parquet(path, table) for table in TABLES}
-        batches = files["patients"].batches(BATCH, ["patient_id"])
-        ids = [name for batch in batches for name in batch["patient_id"].to_pylist()]
-        position = {name: number for number, name in enumerate(ids)}
-        if len(position) < len(ids):
-            twice = Counter(ids).most_common(1)[0][0]
-            raise UsageError(f"{path / 'patients.parquet'}: has the patient '{twice}' twice; keep one of the rows")
+        files = {table.name: pieces(path, table.name) for table in TABLES}
+        position = positions(patients(files["patients"]), path / "patients.parquet")
         return cls(path, position, {name: file.num_rows for name, file in files.items()})
 
     def slices(self, size: int = SLICE, skips: SkipLog | None = None) -> Generator[Slice, None, None]:
@@ -76,7 +71,7 @@ class Folder:
 
     def _in_order(self, table: Table, scratch: Path, skips: SkipLog) -> Pieces:
         """The table, or a copy of it in the order of patients."""
-        file = _parquet(self.path, table)
+        file = pieces(self.path, table.name)
         last, ordered, strangers = -1, True, Counter[str]()
         for batch in file.batches(BATCH, ["patient_id"]):
             places = _places(batch["patient_id"], self.position)
@@ -91,10 +86,44 @@ class Folder:
         return file if ordered else _sorted(file, self.position, scratch / f"{table.name}.parquet")
 
 
-def providers(folder: Folder) -> set[str]:
+def pieces(folder: Path, name: str, shard: str | None = None) -> Pieces:
+    """The files of a table, once each has been looked at; of one shard only, if it is named.
+
+    Raises
+    ------
+    UsageError
+        When there are none, or one cannot be read or lacks a column.
+    """
+    paths = files_of(folder, name, shard)
+    for path in paths:
+        _check(path, next(table for table in TABLES if table.name == name))
+    return Pieces(paths)
+
+
+def patients(table: Pieces) -> list[str]:
+    """Who is in ``patients``, in order."""
+    return [name for batch in table.batches(BATCH, ["patient_id"]) for name in batch["patient_id"].to_pylist()]
+
+
+def positions(ids: Sequence[str], where: object) -> dict[str, int]:
+    """The place of each patient in their order.
+
+    Raises
+    ------
+    UsageError
+        When one is in ``where`` twice.
+    """
+    position = {name: number for number, name in enumerate(ids)}
+    if len(position) < len(ids):
+        twice = Counter(ids).most_common(1)[0][0]
+        raise UsageError(f"{where}: has the patient '{twice}' twice; keep one of the rows")
+    return position
+
+
+def providers(encounters: Pieces) -> set[str]:
     """What encounters say of who provided them."""
     found: set[str] = set()
-    for batch in Pieces(files_of(folder.path, "encounters")).batches(BATCH, ["provider"]):
+    for batch in encounters.batches(BATCH, ["provider"]):
         found.update(batch["provider"].unique().drop_null().to_pylist())
     return found
 
@@ -150,13 +179,6 @@ class _Rows:
         self._left = read.select(self._left.column_names).cast(self._left.schema)
         self._places = places[known]
         return True
-
-
-def _parquet(folder: Path, table: Table) -> Pieces:
-    paths = files_of(folder, table.name)
-    for path in paths:
-        _check(path, table)
-    return Pieces(paths)
 
 
 def _check(path: Path, table: Table) -> None:

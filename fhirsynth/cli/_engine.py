@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,14 +15,25 @@ if TYPE_CHECKING:
     from synthea_bridge.engines import Engine
 
 
-class Place(click.ParamType[str]):
-    """A folder, or the URL of one that Spark can write to; a text."""
+class Where(click.ParamType[str]):
+    """A folder, or the URL of one that Spark reaches; a text.
 
-    name = "directory"
+    Parameters
+    ----------
+    file
+        It is a file.
+    """
+
+    def __init__(self, *, file: bool = False) -> None:
+        self.file = file
+        self.name = "file" if file else "directory"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        if "://" not in value and Path(value).is_file():
+        path = Path(value)
+        if "://" not in value and not self.file and path.is_file():
             self.fail(f"Directory '{value}' is a file.", param, ctx)
+        if "://" not in value and self.file and path.is_dir():
+            self.fail(f"File '{value}' is a directory.", param, ctx)
         return str(value)
 
 
@@ -74,23 +84,35 @@ def wants_shards(asked: object, options: Mapping[str, Any]) -> bool:
     return False
 
 
-def seen_by_all(out: Path) -> None:
-    """Check that a path is no URL.
+def check_reached(engine: str, places: Mapping[str, str | None]) -> None:
+    """Check that an engine reaches places, which are given by what the user calls them.
 
     Raises
     ------
     UsageError
-        When it is one.
+        When one is a URL, and it does not.
     """
     from synthea_bridge.errors import UsageError
+    from synthea_bridge.place import folder_of
 
-    if re.match(r"[\w+-]{2,}:/", str(out)):
-        raise UsageError(f"--out {out}: is a URL; give a folder that all machines see, as what is read is in one too")
+    for name, where in places.items():
+        if where is not None and engine == "local" and folder_of(where) is None:
+            advice = "give a folder" if name == "--out" else "copy it into a folder, and give that"
+            raise UsageError(f"{name} {where}: is a URL, which needs --engine spark; or {advice}")
+
+
+def path_of(where: str) -> Path:
+    """The path of what :func:`check_reached` has found to be no URL."""
+    from synthea_bridge.place import folder_of
+
+    folder = folder_of(where)
+    assert folder is not None
+    return folder
 
 
 @contextmanager
-def engine_of(engine: str, master: str | None, conf: tuple[str, ...], workers: int, out: str) -> Iterator[Engine]:
-    """The engine that the options ask for, which may write to ``out``.
+def engine_of(engine: str, master: str | None, conf: tuple[str, ...], workers: int) -> Iterator[Engine]:
+    """The engine that the options ask for.
 
     Raises
     ------
@@ -103,8 +125,6 @@ def engine_of(engine: str, master: str | None, conf: tuple[str, ...], workers: i
     if engine == "local":
         if master is not None or conf:
             raise UsageError("--master and --conf are Spark's; say --engine spark, or leave them away")
-        if "://" in out:
-            raise UsageError(f"--out {out}: is a URL, which needs --engine spark; or give a folder")
         yield LocalEngine(workers)
         return
     from synthea_bridge.engines.spark import SparkEngine

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 if TYPE_CHECKING:
+    from synthea_bridge.place import Place
     from synthea_bridge.skips import Skip, SkipLog
 
 SHOWN: Final = 20
@@ -28,7 +29,7 @@ def printer() -> Callable[[Skip], None]:
     return show
 
 
-def summarize(skips: SkipLog, where: Path | None = None) -> None:
+def summarize(skips: SkipLog, where: Path | Place | None = None) -> None:
     """Print how many there were of what."""
     problems = "; ".join(f"{count:,} × {problem}" for problem, count in skips.counts().items())
     click.echo(f"{len(skips.items):,} skipped ({problems})" + (f"; all in {where}" if where else ""), err=True)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from fhirsynth.cli._defects import defects_option, plant_into, say
-from fhirsynth.cli._engine import engine_of, engine_options, seen_by_all, wants_shards
+from fhirsynth.cli._engine import Where, check_reached, engine_of, engine_options, path_of, wants_shards
 from fhirsynth.cli._feed import NO_SERVER, feed, feed_options, tell, with_loaded
 from fhirsynth.cli._progress import bar
 from fhirsynth.cli._skips import printer, summarize
@@ -22,16 +22,19 @@ if TYPE_CHECKING:
     from fhirsynth.defects import Profile
     from fhirsynth.publish.access import Access
     from fhirsynth.publish.feed import Feed
+    from fhirsynth.stored import Stored
+    from synthea_bridge.place import Place
     from synthea_bridge.sinks import Compression
     from synthea_bridge.skips import SkipLog
 
-_FOLDER: Any = click.Path(path_type=Path, file_okay=False)
 ROWS: Final = "synthetic.parquet"
+SCHEMA: Final = "schema.json"
+TIMELINE: Final = "timeline.json"
 
 
 @click.command()
-@click.argument("folder", metavar="DIR", type=_FOLDER)
-@click.option("--timeline", type=click.Path(path_type=Path, dir_okay=False), help="[default: DIR/timeline.json]")
+@click.argument("folder", metavar="DIR", type=Where())
+@click.option("--timeline", type=Where(file=True), help="[default: DIR/timeline.json]")
 @click.option("--run-id", help="Tag of every resource, and root of all ids that are made.  [default: follows from DIR]")
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of everything that rows do not say.")
 @click.option("--workers", type=click.IntRange(1), default=os.cpu_count() or 1, help="Processes.  [default: all cores]")
@@ -44,10 +47,10 @@ ROWS: Final = "synthetic.parquet"
 @feed_options
 @engine_options()
 @click.option("--strict", is_flag=True, help="Stop at the first row that cannot become a patient, or a resource.")
-@click.option("--out", type=_FOLDER, required=True, help="Folder to write.")
+@click.option("--out", type=Where(), required=True, help="Folder to write; with Spark this and DIR can be URLs.")
 def command(
-    folder: Path,
-    timeline: Path | None,
+    folder: str,
+    timeline: str | None,
     run_id: str | None,
     seed: int,
     workers: int,
@@ -56,7 +59,7 @@ def command(
     ssn: bool,
     profile: Profile | None,
     strict: bool,
-    out: Path,
+    out: str,
     **sharding: Any,
 ) -> None:
     """Turn DIR into valid FHIR R4: a transaction Bundle a patient, and one for what they share.
@@ -73,55 +76,72 @@ def command(
       fhirsynth assemble tables --out bundles
       fhirsynth assemble synthetic --shard-size 1000 --workers 8 --out bundles
       fhirsynth assemble synthetic --load http://127.0.0.1:8080/fhir --max-disk 2G --out bundles
+      fhirsynth assemble hdfs:///tables --engine spark --master yarn --out hdfs:///bundles
     """
     from fhirsynth.errors import UsageError
-    from fhirsynth.stored import stored
+    from fhirsynth.stored import Stored
     from synthea_bridge.files import atomic_folder, write_json
+    from synthea_bridge.place import Place
     from synthea_bridge.skips import SkipLog
 
-    tables = not (folder / ROWS).exists() and stored(folder, "patients")
-    if tables and timeline is not None:
-        raise UsageError(f"{folder}: holds tables, which say when everything was; leave out --timeline")
-    if not tables and not (folder / ROWS).exists():
-        raise UsageError(
-            f"{folder}: holds neither {ROWS} nor patients.parquet; make it with: fhirsynth augment, or flatten"
-        )
-    skips, failed = SkipLog(strict, printer()), False
+    check_reached(sharding["engine"], {"DIR": folder, "--timeline": timeline, "--out": out})
+    skips, failed, target, manner = SkipLog(strict, printer()), False, Place.of(out), (years, locale, ssn)
     if wants_shards(sharding["shard_size"] or sharding["url"], {**sharding, "sign_in": None}):
         if profile is not None:
             raise UsageError("--defects is not for shards; plant them with: fhirsynth export --defects")
-        files = None if tables else (folder / ROWS, folder / "schema.json", timeline or folder / "timeline.json")
-        result, fed = _in_shards(folder, files, run_id, seed, (years, locale, ssn), workers, skips, out, **sharding)
-        skips.write(out / "skipped.ndjson")
-        write_json(out / "manifest.json", {"stage": "bundles", **result.outcome})
-        _report(result, out)
+        result, fed = _in_shards(folder, timeline, run_id, seed, manner, workers, skips, target, **sharding)
+        _report(result, target)
         failed = fed is not None and not tell(fed, result.run_id)
     else:
-        with atomic_folder(out) as scratch:
+        source, path = path_of(folder), path_of(out)
+        tables = _holds_tables(Stored.at(source), timeline)
+        with atomic_folder(path) as scratch:
             if tables:
-                result = _tables(folder, run_id, workers, skips, scratch)
+                result = _tables(source, run_id, workers, skips, scratch)
             else:
-                result = _rows(folder, timeline, run_id, seed, (years, locale, ssn), workers, skips, scratch)
+                lives = path_of(timeline) if timeline else source / TIMELINE
+                result = _rows(source, lives, run_id, seed, manner, workers, skips, scratch)
             told, planted = plant_into(scratch, profile, seed)
             skips.write(scratch / "skipped.ndjson")
             write_json(scratch / "manifest.json", {"stage": "bundles", **result.outcome, **told})
-        _report(result, out)
-        say(planted, out)
+        _report(result, target)
+        say(planted, path)
     if skips.items:
-        summarize(skips, out / "skipped.ndjson")
+        summarize(skips, target / "skipped.ndjson")
     if skips.items or failed:
         sys.exit(1)
 
 
+def _holds_tables(found: Stored, timeline: str | None) -> bool:
+    """Whether these are tables, and not synthetic rows.
+
+    Raises
+    ------
+    UsageError
+        When they are neither, or tables and there is a timeline.
+    """
+    from fhirsynth.errors import UsageError
+
+    if ROWS in found.files:
+        return False
+    if not found.of(["patients"]):
+        raise UsageError(
+            f"{found.place}: holds neither {ROWS} nor patients.parquet; make it with: fhirsynth augment, or flatten"
+        )
+    if timeline is not None:
+        raise UsageError(f"{found.place}: holds tables, which say when everything was; leave out --timeline")
+    return True
+
+
 def _in_shards(
-    folder: Path,
-    files: tuple[Path, Path, Path] | None,
+    folder: str,
+    timeline: str | None,
     run_id: str | None,
     seed: int,
     manner: tuple[float | None, str, bool],
     workers: int,
     skips: SkipLog,
-    out: Path,
+    out: Place,
     *,
     shard_size: int | None,
     compress: Compression | None,
@@ -132,30 +152,41 @@ def _in_shards(
     max_disk: int | None,
     sign_in: Callable[[str], Access],
 ) -> tuple[AssembleResult, Feed | None]:
-    from fhirsynth.assemble.in_shards import SHARD, Manner
+    from fhirsynth.assemble.in_shards import SHARD, Manner, Shards
     from fhirsynth.cli._assemble import rows_in_shards, tables_in_shards
     from fhirsynth.errors import UsageError
+    from fhirsynth.stored import Stored
+    from synthea_bridge.files import write_json
 
-    seen_by_all(out)
     if url is not None and engine == "spark":
         raise UsageError("--load takes shards that this machine makes; leave --engine spark away, or load them later")
     if max_disk is not None and url is None:
         raise UsageError(NO_SERVER)
     fed = None
-    with engine_of(engine, master, conf, workers, str(out)) as chosen, bar("assemble") as progress:
+    with engine_of(engine, master, conf, workers) as chosen, bar("assemble") as progress:
+        source, there = chosen.place(folder), chosen.place(str(out))
+        found = Stored.at(source)
+        tables = _holds_tables(found, timeline)
         if url is not None:
             chosen = fed = feed(chosen, url, max_disk, run_id, sign_in(url))
             progress = with_loaded(progress, fed)
-        if files is None:
-            return tables_in_shards(folder, run_id, out, chosen, compress or "gzip", skips, progress), fed
-        rows, schema, timeline = (path.absolute() for path in files)
-        given = Manner(rows, schema, timeline, run_id or "", seed, *manner)
-        return rows_in_shards(given, shard_size or SHARD, out, chosen, compress or "gzip", skips, progress), fed
+        shards = Shards(chosen, str(there), "", compress or "gzip", progress)
+        if tables:
+            result: AssembleResult = tables_in_shards(found, run_id, shards, skips)
+        else:
+            lives = chosen.place(timeline) if timeline else source / TIMELINE
+            rows, schema, times = (one.file() for one in (source / ROWS, source / SCHEMA, lives))
+            given = Manner(rows, schema, times, run_id or "", seed, *manner)
+            result = rows_in_shards(given, shard_size or SHARD, shards, skips)
+        with there.writing() as made:
+            skips.write(made / "skipped.ndjson")
+            write_json(made / "manifest.json", {"stage": "bundles", **result.outcome})
+    return result, fed
 
 
 def _rows(
     folder: Path,
-    timeline: Path | None,
+    timeline: Path,
     run_id: str | None,
     seed: int,
     manner: tuple[float | None, str, bool],
@@ -168,8 +199,8 @@ def _rows(
     from fhirsynth.schema import FeatureSchema
 
     years, locale, ssn = manner
-    schema = FeatureSchema.load(folder / "schema.json")
-    lives = Timeline.load(timeline or folder / "timeline.json")
+    schema = FeatureSchema.load(folder / SCHEMA)
+    lives = Timeline.load(timeline)
     rows = read_rows(folder / ROWS, schema)
     name = run_id or own_run_id(rows, schema, lives, seed, manner)
     with bar("assemble") as progress:
@@ -198,7 +229,7 @@ def _tables(folder: Path, run_id: str | None, workers: int, skips: SkipLog, out:
         return rewrite(folder, out=out, run_id=run_id, workers=workers, skips=skips, progress=progress)
 
 
-def _report(result: AssembleResult, out: Path) -> None:
+def _report(result: AssembleResult, out: Place) -> None:
     outcome = result.outcome
     click.echo(f"{out}: {result.patients} patients, run {result.run_id}")
     for kind, count in outcome["resources"].items():

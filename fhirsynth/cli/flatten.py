@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterator
 from contextlib import suppress
 from datetime import date, datetime
 from pathlib import Path
@@ -13,18 +12,19 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fhirsynth.cli._engine import engine_of, engine_options, seen_by_all, wants_shards
+from fhirsynth.cli._engine import Where, check_reached, engine_of, engine_options, path_of, wants_shards
 from fhirsynth.cli._progress import bar
 from fhirsynth.cli._skips import SHOWN, printer, summarize
 
 if TYPE_CHECKING:
     from fhirsynth.schema import ConditionFeature
+    from synthea_bridge.place import Place
     from synthea_bridge.skips import SkipLog
 
 
 @click.command()
-@click.argument("src", type=click.Path(path_type=Path))
-@click.option("--out", type=click.Path(path_type=Path, file_okay=False), required=True, help="Folder for the tables.")
+@click.argument("src")
+@click.option("--out", type=Where(), required=True, help="Folder for the tables; with Spark this and SRC can be URLs.")
 @click.option("--condition", help="Condition that features get a flag for: a name, or a SNOMED CT code.")
 @click.option("--index-date", type=click.DateTime(["%Y-%m-%d"]), help="Day at which every patient is described.")
 @click.option("--features", type=click.Path(path_type=Path, dir_okay=False), help="TOML file with more features.")
@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 @engine_options()
 @click.option("--json", "as_json", is_flag=True, help="Print what was made as JSON.")
 def command(
-    src: Path,
-    out: Path,
+    src: str,
+    out: str,
     condition: str | None,
     index_date: datetime | None,
     features: Path | None,
@@ -53,63 +53,51 @@ def command(
     Example:
       fhirsynth flatten bundles/ --out tables --condition cystic-fibrosis
       fhirsynth flatten export/ --out tables --shard-size 256 --workers 8
+      fhirsynth flatten hdfs:///export --engine spark --master yarn --out hdfs:///tables
     """
     from fhirsynth.features import write_features
     from fhirsynth.schema import build_schema, declared
     from synthea_bridge.files import atomic_folder, write_json
     from synthea_bridge.flatten import write_tables
+    from synthea_bridge.flatten_shards import SHARD_BYTES, flatten_shards
+    from synthea_bridge.place import Place
     from synthea_bridge.skips import SkipLog
 
     asked = None if condition is None else _condition(condition)
     extra = declared(features)[len(declared()) :] if features else ()
     unused = SkipLog()
 
-    def described(folder: Path, outcome: dict[str, Any]) -> dict[str, Any]:
+    def described(source: Place, tables: Place, outcome: dict[str, Any]) -> dict[str, Any]:
         """Write features and the manifest beside the tables."""
-        day = index_date.date() if index_date else _index_date(src, outcome["latest"])
-        rows = write_features(folder, build_schema(day, asked, extra), unused)
-        more = {"index_date": day.isoformat(), "features": len(rows), "unused": unused.counts(), **_years(src)}
+        day = index_date.date() if index_date else _index_date(source, outcome["latest"])
+        rows = write_features(tables, build_schema(day, asked, extra), unused)
+        more = {"index_date": day.isoformat(), "features": len(rows), "unused": unused.counts(), **_years(source)}
         summary = {"stage": "tables", **outcome, **more}
-        write_json(folder / "manifest.json", summary)
+        with tables.writing() as folder:
+            write_json(folder / "manifest.json", summary)
         return summary
 
+    check_reached(sharding["engine"], {"SRC": src, "--out": out})
     if not wants_shards(sharding["shard_size"], sharding):
         skips = SkipLog(strict, printer())
-        with atomic_folder(out) as folder:
+        with atomic_folder(path_of(out)) as folder:
             with bar("flatten") as progress:
-                result = write_tables(src, folder, skips, progress, workers=workers)
-            summary = described(folder, result.outcome)
+                result = write_tables(path_of(src), folder, skips, progress, workers=workers)
+            summary = described(Place.of(src), Place.of(folder), result.outcome)
     else:
-        outcome, skips = _in_shards(src, out, strict=strict, workers=workers, **sharding)
-        write_json(out / "manifest.json", {"stage": "tables", **outcome})  # says how features can be made
-        summary = described(out, outcome)
-    _report(summary, skips, unused, out, as_json)
-
-
-def _in_shards(
-    src: Path,
-    out: Path,
-    *,
-    strict: bool,
-    shard_size: int | None,
-    workers: int | None,
-    engine: str,
-    master: str | None,
-    conf: tuple[str, ...],
-) -> tuple[dict[str, Any], SkipLog]:
-    from synthea_bridge.flatten_shards import SHARD_BYTES, flatten_shards
-
-    seen_by_all(out)
-    size = shard_size << 20 if shard_size else SHARD_BYTES
-    with (
-        engine_of(engine, master, conf, workers or os.cpu_count() or 1, str(out)) as chosen,
-        bar("flatten") as progress,
-    ):
-        outcome, skips = flatten_shards(
-            src, out, chosen, shard_bytes=size, strict=strict, on_skip=printer(), progress=progress
-        )
-    skips.write(out / "skipped.ndjson")
-    return outcome, skips
+        asked_size, number = sharding.pop("shard_size"), workers or os.cpu_count() or 1
+        size = asked_size << 20 if asked_size else SHARD_BYTES
+        with engine_of(**sharding, workers=number) as chosen:
+            with bar("flatten") as progress:
+                outcome, skips = flatten_shards(
+                    src, out, chosen, shard_bytes=size, strict=strict, on_skip=printer(), progress=progress
+                )
+            source, tables = chosen.place(src), chosen.place(out)
+            with tables.writing() as folder:
+                skips.write(folder / "skipped.ndjson")
+                write_json(folder / "manifest.json", {"stage": "tables", **outcome})  # says how features can be made
+            summary = described(source, tables, outcome)
+    _report(summary, skips, unused, Place.of(out), as_json)
 
 
 def _condition(name: str) -> ConditionFeature:
@@ -126,26 +114,17 @@ def _condition(name: str) -> ConditionFeature:
     return ConditionFeature.of(found)
 
 
-def _manifests(src: Path) -> Iterator[dict[str, Any]]:
-    """The manifests of the source's folder and of the one above, as far as there are any."""
-    for folder in (src, src.parent):
-        with suppress(OSError, ValueError):
-            found = json.loads((folder / "manifest.json").read_bytes())
-            if isinstance(found, dict):
-                yield found
-
-
-def _years(src: Path) -> dict[str, float]:
+def _years(src: Place) -> dict[str, float]:
     """How many last years the source tells of, where its manifest says so: who compares histories has to know."""
-    said = next((one["years"] for one in _manifests(src) if "years" in one), None)
+    said = next((one["years"] for one in src.manifests() if "years" in one), None)
     return {"years": said} if isinstance(said, int | float) else {}
 
 
-def _index_date(src: Path, latest: str | None) -> date:
+def _index_date(src: Place, latest: str | None) -> date:
     """The day that the source's manifest names, else the last one on which an encounter ends."""
     from fhirsynth.errors import UsageError
 
-    for manifest in _manifests(src):
+    for manifest in src.manifests():
         with suppress(ValueError, AttributeError, TypeError):
             text = manifest.get("index_date") or manifest.get("spec", {}).get("end_date")
             if text:
@@ -155,7 +134,7 @@ def _index_date(src: Path, latest: str | None) -> date:
     return date.fromisoformat(latest[:10])
 
 
-def _report(summary: dict[str, Any], skips: SkipLog, unused: SkipLog, out: Path, as_json: bool) -> None:
+def _report(summary: dict[str, Any], skips: SkipLog, unused: SkipLog, out: Place, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(summary))
     else:

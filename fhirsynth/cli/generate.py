@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fhirsynth.cli._engine import Place, engine_of, engine_options
+from fhirsynth.cli._engine import Where, check_reached, engine_of, engine_options
 from fhirsynth.cli._feed import NO_SERVER, feed, feed_options, tell, with_loaded
 from fhirsynth.cli._pairs import pairs_of
 from fhirsynth.cli._progress import bar
@@ -64,7 +64,7 @@ if TYPE_CHECKING:
 @engine_options()
 @click.option(
     "--out",
-    type=Place(),
+    type=Where(),
     default="generated",
     show_default=True,
     help="Folder to write; with Spark also the URL of one.",
@@ -125,7 +125,8 @@ def command(
             )
             spec = spec.model_copy(update={"threads": max(1, cores)})
         what = _what(write if url is None else f"{write},bundles")
-        with engine_of(engine, master, conf, number, out) as chosen, bar("simulate") as progress:
+        check_reached(engine, {"--out": out})
+        with engine_of(engine, master, conf, number) as chosen, bar("simulate") as progress:
             if url is not None:
                 chosen = fed = feed(chosen, url, max_disk, run, sign_in(url))
                 progress = with_loaded(progress, fed)

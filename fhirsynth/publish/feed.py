@@ -13,8 +13,9 @@ from typing import Any, Final
 
 from fhirsynth.errors import UsageError
 from fhirsynth.publish.result import LoadResult
-from synthea_bridge.engines import MARKS, Engine, Mark, Task
+from synthea_bridge.engines import Engine, Mark, Task
 from synthea_bridge.files import read_json, write_json
+from synthea_bridge.place import MARKS, Place
 from synthea_bridge.progress import Progress, silent
 
 BUNDLES: Final = "bundles/"
@@ -49,6 +50,10 @@ class Feed:
     send: Send
     most: int | None = None
     results: dict[str, LoadResult] = field(default_factory=dict)
+
+    def place(self, where: str) -> Place:
+        """See :class:`synthea_bridge.engines.Engine`; any folder."""
+        return self.inner.place(where)
 
     def run(
         self, tasks: Iterable[Task], out: str, *, made_from: str, progress: Progress = silent

@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 
 import orjson
 
 from synthea_bridge.errors import UsageError
 from synthea_bridge.files import sha256_of
+from synthea_bridge.place import MARKS, Place
 from synthea_bridge.progress import Progress, silent
-
-MARKS: Final = "_shards"
-"""The folder of the marks; readers of data sets leave out names that begin with an underscore."""
 
 Work = Callable[[Path], dict[str, Any]]
 """Writes files into an empty folder of its own, and says (in JSON values) what they are.
@@ -35,6 +33,16 @@ class Task:
 
 class Engine(Protocol):
     """Does tasks."""
+
+    def place(self, where: str) -> Place:
+        """What this process and works can read and write as ``where``.
+
+        Raises
+        ------
+        UsageError
+            When the engine has no such places.
+        """
+        ...
 
     def run(
         self, tasks: Iterable[Task], out: str, *, made_from: str, progress: Progress = silent

@@ -11,9 +11,10 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 
-from synthea_bridge.engines import MARKS, Mark, Task, checked, mark_name, perform
+from synthea_bridge.engines import Mark, Task, checked, mark_name, perform
 from synthea_bridge.errors import InputError, UsageError, WorkerError
 from synthea_bridge.files import read_json, write_json
+from synthea_bridge.place import MARKS, Place, folder_of
 from synthea_bridge.processes import pool
 from synthea_bridge.progress import Progress, silent
 
@@ -27,11 +28,17 @@ class LocalEngine:
 
     workers: int = 1
 
+    def place(self, where: str) -> Place:
+        """See :class:`synthea_bridge.engines.Engine`; any folder."""
+        if folder_of(where) is None:
+            raise UsageError(f"{where}: is a URL, which needs the engine on Spark; or copy it into a folder")
+        return Place.of(where).absolute()
+
     def run(
         self, tasks: Iterable[Task], out: str, *, made_from: str, progress: Progress = silent
     ) -> Iterator[tuple[str, Mark]]:
         """See :class:`synthea_bridge.engines.Engine`; ``out`` is a folder."""
-        folder = Path(out)
+        folder = folder_of(out) or Path(out)
         if not (folder / MARKS).is_dir() and folder.is_dir() and any(folder.iterdir()):
             raise UsageError(f"{folder}: holds something else, and no shards; choose another --out, or empty it")
         (folder / MARKS).mkdir(parents=True, exist_ok=True)

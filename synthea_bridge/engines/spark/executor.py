@@ -17,20 +17,31 @@ import orjson
 import pyarrow as pa
 
 from synthea_bridge.engines import Task, mark_name, perform
-from synthea_bridge.engines.spark.delivery import Target
+from synthea_bridge.engines.spark.hadoop import Hadoop, Settings, class_path
 from synthea_bridge.errors import UsageError, WorkerError
 from synthea_bridge.files import write_json
+from synthea_bridge.place import Place, reach_by
 
+_HELD: Final[list[Hadoop]] = []
 _ERROR: Final = re.compile(r"fhirsynth-error:([A-Za-z0-9+/=]+):")
 
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """What executors are told beside the tasks."""
+    """What executors are told beside the tasks.
 
-    target: Target
+    Parameters
+    ----------
+    out
+        Where files are delivered to.
+    settings
+        Hadoop's, where that or what is read is a URL.
+    """
+
+    out: Place
     made_from: str
     version: str
+    settings: Settings | None = None
 
 
 def package_version() -> str:
@@ -58,15 +69,27 @@ def _done(key: str, work: bytes, given: Given) -> bytes:
     local = os.environ.get("SPARK_LOCAL_DIRS", "").partition(",")[0] or None
     try:
         _same(given.version)
+        reach_by(_reach(given.settings, local))
         with tempfile.TemporaryDirectory(prefix="fhirsynth-", dir=local) as scratch:
             folder = Path(scratch)
             task = Task(key, pickle.loads(work))  # noqa: S301  # our own driver's
             mark = perform(task, folder, given.made_from)
             write_json(folder / mark_name(key), mark)
-            given.target.deliver(folder, [*mark["files"], mark_name(key)], attempt)
+            given.out.deliver(folder, [*mark["files"], mark_name(key)], attempt)
     except Exception as error:
         raise RuntimeError(f"fhirsynth-error:{_packed(error, key)}:") from error
     return orjson.dumps(mark)
+
+
+def _reach(settings: Settings | None, local: str | None) -> Hadoop | None:
+    """What reaches URLs; it stays from task to task, as Spark keeps its processes of Python."""
+    if settings is None:
+        return None
+    if not _HELD or _HELD[0].settings != settings:
+        for other in _HELD:
+            other.close()
+        _HELD[:] = [Hadoop(settings, class_path(), None if local is None else Path(local))]
+    return _HELD[0]
 
 
 def _same(version_there: str) -> None:
