@@ -39,9 +39,9 @@ OURS: Final = frozenset(
 )
 """Files of ours that lie beside Bundles and hold no FHIR."""
 READABLE: Final = frozenset({".json", ".ndjson", ".jsonl", ".zip"})
-LARGE: Final = 8 << 20
+LARGE: Final = 4 << 20
 """Bytes from which on a Bundle is read in parts: parsed, it takes ten times as many."""
-PART: Final = 1000
+PART: Final = 300
 """Entries of a part."""
 CONVERT: Final = "export it again as FHIR R4 (4.0.1), or convert it"
 

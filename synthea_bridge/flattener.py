@@ -16,8 +16,8 @@ from synthea_bridge.tables import TABLES
 
 MEDICATIONS: Final = 200_000
 """Medications of other documents that are remembered (some 100 MB); a formulary has a few thousand."""
-ROWS_AT_A_TIME: Final = 2000
-"""Rows of a batch: some 3 MB of observations as Python objects, a fifth of that as columns."""
+ROWS_AT_A_TIME: Final = 1000
+"""Rows of a batch: some 1.5 MB of observations as Python objects, a fifth of that as columns."""
 SHAPE: Final = "is not shaped as FHIR R4"
 
 

@@ -78,6 +78,7 @@ class TableWriter:
 
     def _write(self, rows: pa.Table) -> None:
         self._writer.write_table(rows.combine_chunks())
+        pa.default_memory_pool().release_unused()  # what was taken to pack them
         self.written += len(rows)
         self.undated += sum(rows[name].null_count - rows[f"{name}_text"].null_count for name in self._dates)
 
