@@ -23,8 +23,8 @@ from synthea_bridge.files import sha256_of
 
 ROUNDS = 3
 FLATTEN = (
-    "import sys, pathlib\nfrom synthea_bridge.flatten import flatten\n"
-    "flatten(pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2]), workers=int(sys.argv[3]))\n"
+    "import sys, pathlib\nfrom synthea_bridge.flatten import write_tables\nfrom synthea_bridge.skips import SkipLog\n"
+    "write_tables(pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2]), SkipLog(), workers=int(sys.argv[3]))\n"
 )
 
 
@@ -65,6 +65,7 @@ def copied(source: Path, target: Path, size: int) -> Iterator[int]:
 def flattened(folder: Path, name: str, workers: int) -> tuple[float, list[str]]:
     """Seconds, and what the tables are."""
     out = folder / name
+    out.mkdir()
     began = time.monotonic()
     subprocess.run([sys.executable, "-c", FLATTEN, str(folder / "bundles"), str(out), str(workers)], check=True)
     return time.monotonic() - began, [sha256_of(path) for path in sorted(out.glob("*.parquet"))]
