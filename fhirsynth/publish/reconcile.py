@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -54,12 +53,12 @@ async def reconcile(wire: Wire, journal: Journal) -> Reckoning:
     found.uncounted = wanted.pop("", Counter()).total()
     ever = journal.counts(ever=True)
     for look in range(LOOKS):
-        asked = [(run, kind) for run, kinds in wanted.items() for kind in kinds]
-        differing = [
-            (run, kind, wanted[run][kind], there)
-            for (run, kind), there in zip(asked, await _counted(wire, asked), strict=True)
-            if there not in (wanted[run][kind], ever[run][kind])  # other loads may have brought more of the same run
-        ]
+        differing = []
+        for run, kinds in wanted.items():
+            for kind, sent in kinds.items():
+                there = await count(wire, kind, run)
+                if there not in (sent, ever[run][kind]):  # other loads may have brought more of the same run
+                    differing.append((run, kind, sent, there))
         if not any(there < sent for _, _, sent, there in differing):
             break
         if look + 1 < LOOKS:
@@ -71,18 +70,6 @@ async def reconcile(wire: Wire, journal: Journal) -> Reckoning:
             found.differences.append(difference)
             found.counted -= sent
     return found
-
-
-async def _counted(wire: Wire, asked: Iterable[tuple[str, str]]) -> list[int]:
-    """How many resources the server has of each run and type, asked side by side."""
-
-    async def one(run: str, kind: str) -> int:
-        async with wire.place():
-            return await count(wire, kind, run)
-
-    async with asyncio.TaskGroup() as tasks:
-        counts = [tasks.create_task(one(run, kind)) for run, kind in asked]
-    return [each.result() for each in counts]
 
 
 async def _differs(
