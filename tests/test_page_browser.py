@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 from typing import Any
+from unicodedata import normalize
 
 import pytest
 
@@ -87,13 +88,13 @@ def test_a_narrow_screen_scrolls_tables_and_never_the_page(
 
 
 def lines(sheet: Any) -> list[str]:
-    """Text of a PDF page from top to bottom."""
+    """Text of a PDF page from top to bottom; some fonts join letters."""
     found: dict[int, list[tuple[float, str]]] = {}
 
     def visit(part: str, cm: list[float], tm: list[float], _font: Any, _size: float) -> None:
         if part.strip():
             x, y = (cm[i] * tm[4] + cm[2 + i] * tm[5] + cm[4 + i] for i in (0, 1))
-            found.setdefault(round(y), []).append((x, part.strip()))
+            found.setdefault(round(y), []).append((x, normalize("NFKC", part.strip())))
 
     sheet.extract_text(visitor_text=visit)
     return [" ".join(part for _, part in sorted(found[y])) for y in sorted(found, reverse=True)]
