@@ -73,6 +73,13 @@ def _parts(file: File) -> list[File]:
     """A file in parts of :data:`SIZE`, where it is large and can be read from any line on."""
     if file.path.suffix not in {".ndjson", ".jsonl"} or _weight(file) <= SIZE:
         return [file]
+    try:
+        return _divided(file)
+    except OSError:
+        return [file]  # whoever reads it tells why it cannot be
+
+
+def _divided(file: File) -> list[File]:
     parts, start, first = [], 0, 1
     with file.path.open("rb") as handle:
         while chunk := handle.read(SIZE):

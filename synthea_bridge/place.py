@@ -74,6 +74,11 @@ def reach_by(reach: Reach | None) -> None:
     _REACH.set(reach)
 
 
+def unreached(url: str) -> UsageError:
+    """What is said of a URL where nothing reaches it."""
+    return UsageError(f"{url}: is a URL, which needs the engine on Spark; or copy it into a folder")
+
+
 def folder_of(where: str) -> Path | None:
     """The folder that ``where`` is, as a path or ``file:`` URL; None where it is another URL."""
     scheme = _SCHEME.match(where)
@@ -284,7 +289,7 @@ class Place:
     def _reach(self) -> Reach:
         reach = _REACH.get()
         if reach is None:
-            raise UsageError(f"{self.where}: is a URL, which needs the engine on Spark; or copy it into a folder")
+            raise unreached(self.where)
         return reach
 
 

@@ -168,6 +168,20 @@ def test_what_is_packed_or_wrong_as_a_whole_is_not_shared_out(
     assert grouped([file]) == [[file]]
 
 
+def test_a_large_file_that_cannot_be_opened_is_left_to_whoever_tells_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "people.ndjson").write_bytes(b'{"resourceType":"Patient","id":"p"}\n' * 9)
+    monkeypatch.setattr(groups, "SIZE", 20)
+    (file,) = bundles.Reader(SkipLog()).files(tmp_path / "people.ndjson")
+
+    def refuse(*_: object) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(Path, "open", refuse)
+    assert grouped([file]) == [[file]]
+
+
 def test_groups_that_are_done_ahead_are_told_in_order_and_know_what_was_before(
     source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -22,7 +22,7 @@ def rows_in_shards(manner: Manner, size: int, shards: Shards, skips: SkipLog) ->
     told, rows = manner.opened()
     own = own_run_id(rows, told.schema, told.timeline, told.seed, (told.years, told.locale, told.ssn))
     manner = replace(manner, run_id=manner.run_id or own)
-    manner.telling().check(rows)
+    replace(told, run_id=manner.run_id).check(rows)
     shards.made_from = fingerprint([own, manner.run_id, size, shards.compression])
     return shards.rows(manner, len(rows), size, skips)
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from synthea_bridge.engines import Mark, Task, checked, mark_name, perform
 from synthea_bridge.errors import InputError, UsageError, WorkerError
 from synthea_bridge.files import read_json, write_json
-from synthea_bridge.place import MARKS, Place, folder_of
+from synthea_bridge.place import MARKS, Place, folder_of, unreached
 from synthea_bridge.processes import pool
 from synthea_bridge.progress import Progress, silent
 
@@ -31,7 +31,7 @@ class LocalEngine:
     def place(self, where: str) -> Place:
         """See :class:`synthea_bridge.engines.Engine`; any folder."""
         if folder_of(where) is None:
-            raise UsageError(f"{where}: is a URL, which needs the engine on Spark; or copy it into a folder")
+            raise unreached(where)
         return Place.of(where).absolute()
 
     def run(
