@@ -20,7 +20,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from fhirsynth.errors import AccessError, UsageError
 from fhirsynth.publish.access import Access, AccessFlags, TokenUnreachable, access_from
 from fhirsynth.publish.access.source import Granted
-from tests.realm import Realm, answer, pem, served
+from fhirsynth.publish.wire import connect
+from tests.realm import Answer, Realm, Seen, answer, pem, served
 
 LOOPBACK = "http://127.0.0.1:8080/fhir"
 
@@ -347,6 +348,30 @@ def test_a_busy_token_endpoint_is_a_line_that_breaks(realm: Realm, status: int, 
         get(access, realm.base)
     del realm.answers["/token"]
     assert get(access, realm.base).status_code == 200
+
+
+def test_a_busy_token_endpoint_says_when_to_come_again(realm: Realm) -> None:
+    busy = iter([answer(503, {"error": "slow down"}, Retry_After="7"), answer(429, None, Retry_After="11")])
+
+    def reply(request: Seen) -> Answer:
+        told = next(busy, None)
+        if told is not None:
+            return told
+        del realm.answers["/token"]
+        return realm.handle(request)
+
+    realm.answers["/token"] = reply
+    waits: list[float] = []
+
+    async def pause(seconds: float) -> None:
+        waits.append(seconds)
+
+    async def ask() -> httpx.Response:
+        async with connect(realm.base, access=with_secret(realm), pause=pause) as wire:
+            return await wire.get("metadata")
+
+    assert asyncio.run(ask()).status_code == 200
+    assert [int(seconds) for seconds in waits] == [7, 11]
 
 
 def test_a_token_endpoint_that_is_not_there(realm: Realm) -> None:

@@ -25,8 +25,8 @@ from synthea_bridge.bundles import Document
 
 TOO_LARGE: Final = 413
 FAILED_DEPENDENCY: Final = 424
-MINIMAL: Final = {"Prefer": "return=minimal", "Accept-Encoding": "identity"}
-"""The answer should be short; to pack it costs a server more than to send it."""
+MINIMAL: Final = {"Prefer": "return=minimal"}
+"""The answer should be short; packed it may be, as HAPI writes what is not in hundreds of pieces, one for each word."""
 NEVER: Final = (False, None)
 Refused = tuple[int, dict[str, Any]]
 """Status and OperationOutcome."""

@@ -158,7 +158,8 @@ class Wire:
             As :meth:`request`.
         """
         for retry in range(self.patience.tries):
-            answer, last = None, retry + 1 == self.patience.tries
+            last = retry + 1 == self.patience.tries
+            answer: httpx.Response | None
             try:
                 answer, again = await step()
                 if last or not again:
@@ -167,6 +168,7 @@ class Wire:
             except FAILURES as error:
                 trouble = self.access.trouble(error)
                 cause = reason(error)
+                answer = error.answer if isinstance(error, TokenUnreachable) else None
                 if last:
                     what = "no token" if isinstance(error, TokenUnreachable) else "no answer"
                     raise Unanswered(

@@ -138,7 +138,7 @@ class TokenEndpoint:
                 raise AccessError(f"{where}: {found.words}") from None
             raise TokenUnreachable(f"{where}: {found.words}") from None
         if answer.status_code in BUSY:
-            raise TokenUnreachable(f"{where}: {answer.status_code}: {self._words(answer)}")
+            raise TokenUnreachable(f"{where}: {answer.status_code}: {self._words(answer)}", answer)
         return answer
 
     def _read(self, answer: httpx.Response) -> tuple[str, float | None]:

@@ -22,7 +22,17 @@ SHARE: Final = 0.1
 
 
 class TokenUnreachable(httpx.ConnectError):
-    """A token could not be had for now: the request to the FHIR server was not sent, or not taken (401)."""
+    """A token could not be had for now: the request to the FHIR server was not sent, or not taken (401).
+
+    Parameters
+    ----------
+    answer
+        What the token endpoint said, which may tell when to come again.
+    """
+
+    def __init__(self, message: str, answer: httpx.Response | None = None) -> None:
+        super().__init__(message)
+        self.answer = answer
 
 
 def bearer(token: str) -> str:
@@ -156,5 +166,5 @@ class Granted:
 def _again(failure: Exception) -> Exception:
     """A failure for another thread: the traceback of one that is raised twice would grow."""
     if isinstance(failure, TokenUnreachable):
-        return TokenUnreachable(str(failure))
+        return TokenUnreachable(str(failure), failure.answer)
     return AccessError(str(failure))
