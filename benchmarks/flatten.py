@@ -19,7 +19,7 @@ FLATTEN = (
     "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)"
 )
 PARSE_IMPORTS = "import sys, pathlib, orjson"
-IMPORTS = "import sys, pathlib, orjson\nimport synthea_bridge.flatten"
+IMPORTS = "import sys, pathlib, orjson\nimport pandas, synthea_bridge.flatten"  # pandas is imported with the first rows
 
 
 def run(code: str, *arguments: str) -> tuple[float, float]:

@@ -9,7 +9,6 @@ from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
-from pandas.util import hash_array
 
 from synthea_bridge.dates import days, instants
 from synthea_bridge.rows import Row
@@ -77,6 +76,8 @@ class Seen:
 
 def hashes_of(table: Table, rows: Sequence[Sequence[Any]]) -> Hashes:
     """Of the keys that rows begin with; the same in every process."""
+    from pandas.util import hash_array  # takes a second, in which other processes can be at work already
+
     hashes: Hashes = hash_array(np.array([row[0] for row in rows], dtype=object), categorize=False)
     if len(table.key) == 1:
         return hashes

@@ -12,7 +12,7 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Final
 
@@ -28,10 +28,12 @@ SIZE: Final = 16 << 20
 """Bytes of a group, if files are not larger: a third of a second's work."""
 PACKED: Final = 8
 """How many bytes one byte of an archive counts for."""
-PAYS: Final = 512 << 20
-"""Bytes from which on several processes are faster than one: each needs a second to begin."""
+PAYS: Final = 256 << 20
+"""Bytes from which on several processes are faster than one: each other needs two seconds to begin."""
 AHEAD: Final = 2
-"""Groups that wait for each process; their batches lie on disk."""
+"""Groups that each other process has before it, the one that it works on included."""
+WAITING: Final = 4
+"""Groups for each process that may be done before their turn; their batches lie on disk."""
 
 Group = Sequence[File]
 Give = Callable[[Batch | Skip], None]
@@ -133,7 +135,7 @@ def flatten_groups(
     known
         Medications of the groups before, to be filled by the caller; groups that asked for them are done again.
     workers
-        Processes.
+        Processes, this one included: it takes what the others have made, and makes some itself while it waits for them.
 
     Raises
     ------
@@ -144,9 +146,10 @@ def flatten_groups(
         for group in groups:
             yield group, flatten_group(group, give, known)
         return
-    with tempfile.TemporaryDirectory() as scratch, pool(min(workers, len(groups))) as processes:
+    others = min(workers, len(groups)) - 1
+    with tempfile.TemporaryDirectory() as scratch, pool(others) as processes:
         try:
-            yield from _in_order(groups, give, known, processes, Path(scratch), AHEAD * workers)
+            yield from _in_order(groups, give, known, processes, Path(scratch), others)
         except BrokenProcessPool as error:
             advice = "see whether the memory was full, and give fewer --workers"
             raise BridgeError(f"a process that read files was ended from outside; {advice}") from error
@@ -158,30 +161,39 @@ def _in_order(
     known: dict[str, Any],
     processes: ProcessPoolExecutor,
     scratch: Path,
-    ahead: int,
+    others: int,
 ) -> Iterator[tuple[Group, Done]]:
     waiting: deque[tuple[Group, Path, Future[Done]]] = deque()
-    rest = enumerate(groups)
+    rest = ((group, scratch / str(number)) for number, group in enumerate(groups))
     while True:
-        while len(waiting) < ahead and (after := next(rest, None)) is not None:
-            number, group = after
-            spill = scratch / str(number)
+        busy = sum(not future.done() for *_, future in waiting)
+        for group, spill in islice(rest, AHEAD * others - busy):
             waiting.append((group, spill, processes.submit(_spilled, group, spill, {})))
         if not waiting:
             return
-        group, spill, future = waiting.popleft()
+        group, spill, future = waiting[0]
+        if not future.done() and len(waiting) < WAITING * (others + 1) and (own := next(rest, None)) is not None:
+            waiting.append((*own, _done(_spilled(*own, {}))))
+            continue
         done = future.result()
         if elsewhere := {name: known[name] for name in done.missed if name in known}:
-            done = processes.submit(_spilled, group, spill, elsewhere).result()
+            done = _spilled(group, spill, elsewhere)
         with spill.open("rb") as handle:
             while handle.peek(1):
                 give(pickle.load(handle))  # noqa: S301 - written by _spilled
         spill.unlink()
+        waiting.popleft()
         yield group, done
 
 
+def _done(result: Done) -> Future[Done]:
+    future: Future[Done] = Future()
+    future.set_result(result)
+    return future
+
+
 def _spilled(group: Group, spill: Path, elsewhere: dict[str, Any]) -> Done:
-    """In a process of its own: batches and skips go into a file."""
+    """In whatever process: batches and skips go into a file."""
     with spill.open("wb") as handle:
         return flatten_group(group, lambda item: pickle.dump(item, handle, pickle.HIGHEST_PROTOCOL), elsewhere)
 

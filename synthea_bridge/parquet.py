@@ -36,7 +36,7 @@ class TableWriter:
         self.undated = 0
         self._refuse = refuse
         self._seen = Seen()
-        self._waiting = table.schema.empty_table()
+        self._waiting = pa.Table.from_batches([], table.schema)
         self._dates = [name for name in table.names if f"{name}_text" in table.names]
         repeated = [c.name for c in table.columns if c.name not in table.key and not c.name.endswith("_text")]
         self._writer = pq.ParquetWriter(
@@ -59,7 +59,7 @@ class TableWriter:
         if len(self._waiting):
             self._write(self._waiting)
         self._writer.close()
-        self._waiting, self._seen = self.table.schema.empty_table(), Seen()
+        self._waiting, self._seen = self._waiting.slice(0, 0), Seen()
 
     def abandon(self) -> None:
         """Finish the file without what is held."""
