@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from synthea_bridge.batches import Seen, hashes_of
 from synthea_bridge.bundles import readable
-from synthea_bridge.engines import Engine, Mark, Task, mark_name
+from synthea_bridge.engines import Engine, Mark, Task, Tell, mark_name, unheard
 from synthea_bridge.errors import InputError, UsageError
 from synthea_bridge.flatten import nothing_found, tables_in
 from synthea_bridge.parquet import partition
@@ -65,10 +65,14 @@ class FilesWork:
     strict: bool = False
     before: Keys = field(default_factory=dict)
 
-    def __call__(self, folder: Path) -> dict[str, Any]:
+    def __call__(self, folder: Path, tell: Tell) -> dict[str, Any]:
         """Says what was made and what was skipped."""
         skips = SkipLog(self.strict)
-        with self.source.here([*self.medications, *self.files]) as here, tables_in(folder, skips) as tables:
+
+        def told(done: int, total: int | None = None, note: str = "") -> None:  # noqa: ARG001
+            tell(done / (total or done))
+
+        with self.source.here([*self.medications, *self.files]) as here, tables_in(folder, skips, told) as tables:
             tables.know([here / name for name, _ in self.medications], self.before)
             tables.read([here / name for name, _ in self.files], here)
         result, closed = tables.counted(), _closed(folder)
@@ -85,7 +89,7 @@ class TwiceWork:
     out: Place
     keys: tuple[str, ...]
 
-    def __call__(self, folder: Path) -> dict[str, Any]:
+    def __call__(self, folder: Path, tell: Tell) -> dict[str, Any]:
         """Memory is eight bytes a row of the largest table; one file is read at a time."""
         found: dict[str, dict[str, list[Any]]] = {}
         for table in TABLES:
@@ -140,10 +144,15 @@ def flatten_shards(
         raise InputError(nothing_found(str(place), skips))
     made_from = _fingerprint(works)
 
-    def run(tasks: Sequence[Task], told: Progress = silent) -> dict[str, Mark]:
-        return dict(engine.run(tasks, where, made_from=made_from, progress=_among(told, len(tasks))))
+    files = sum(len(work.files) for work in works)
 
-    marks = run([Task(work.key, work) for work in works], progress)
+    def told(done: float) -> None:
+        progress(int(files * done / len(works)), files, f"{int(done)} of {len(works)} shards")
+
+    def run(tasks: Sequence[Task], tell: Tell = unheard) -> dict[str, Mark]:
+        return dict(engine.run(tasks, where, made_from=made_from, tell=tell))
+
+    marks = run([Task(work.key, work) for work in works], told)
     (found,) = run([Task(TWICE, TwiceWork(there, tuple(marks)))]).values()
     twice = found["outcome"]["twice"]
     again = [replace(work, before=twice[work.key]) for work in works if work.key in twice]
@@ -214,10 +223,3 @@ def _fingerprint(works: Iterable[FilesWork]) -> str:
     for work in works:
         digest.update(orjson.dumps([work.key, work.files, work.parts]))
     return digest.hexdigest()
-
-
-def _among(progress: Progress, among: int) -> Progress:
-    def told(done: int, total: int | None = None, note: str = "") -> None:
-        progress(done, total or among, note)
-
-    return told

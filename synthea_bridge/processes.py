@@ -6,18 +6,25 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
+from typing import Any
 
 
 @contextmanager
-def pool(workers: int) -> Iterator[ProcessPoolExecutor]:
-    """Processes that end with this one, however it ends, and at once when the block is left with an exception."""
+def pool(workers: int, begin: Callable[..., Any] | None = None, *given: Any) -> Iterator[ProcessPoolExecutor]:
+    """Processes that end with this one, however it ends, and at once when the block is left with an exception.
+
+    Parameters
+    ----------
+    begin, given
+        Called in each process before anything else, and with what; this may be memory that is shared.
+    """
     context = multiprocessing.get_context("spawn")
     theirs, ours = context.Pipe(duplex=False)
-    executor = ProcessPoolExecutor(workers, context, initializer=_end_with_parent, initargs=(theirs,))
+    executor = ProcessPoolExecutor(workers, context, initializer=_begin, initargs=(theirs, begin, given))
     try:
         yield executor
     except BaseException:
@@ -29,7 +36,7 @@ def pool(workers: int) -> Iterator[ProcessPoolExecutor]:
         theirs.close()
 
 
-def _end_with_parent(ours: Connection) -> None:
+def _begin(ours: Connection, begin: Callable[..., Any] | None, given: tuple[Any, ...]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent, which ends us
 
     def watch() -> None:
@@ -37,3 +44,5 @@ def _end_with_parent(ours: Connection) -> None:
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
+    if begin is not None:
+        begin(*given)

@@ -13,7 +13,7 @@ from typing import IO, Any, Final, Literal
 
 import orjson
 
-from synthea_bridge.engines import Engine, Mark, Task
+from synthea_bridge.engines import Engine, Mark, Task, Tell
 from synthea_bridge.errors import ShortfallError
 from synthea_bridge.files import write_json
 from synthea_bridge.flatten import tables_in
@@ -53,7 +53,7 @@ class ShardWork:
     compression: Compression
     closed: bool = False
 
-    def __call__(self, folder: Path) -> dict[str, Any]:
+    def __call__(self, folder: Path, tell: Tell) -> dict[str, Any]:
         """Write what is asked for; says what became of the people, and what the Bundles refer to."""
         told = _Told()
         bundles = folder / "bundles" / lines_name(self.shard.key, self.compression)
@@ -68,6 +68,7 @@ class ShardWork:
                     bundle.seek(0)
                     shutil.copyfileobj(bundle, file, CHUNK)
                     file.write(b"\n")
+                tell(told.kept / self.shard.quota)
         outcome: dict[str, Any] = {"plan": self.shard.plan, "counts": told.counts, "mends": told.mends}
         if tables is not None:
             outcome["tables"] = tables.result(self.shard.key).outcome if told.kept else None
@@ -112,7 +113,7 @@ class SharedWork:
     write: frozenset[What]
     compression: Compression
 
-    def __call__(self, folder: Path) -> dict[str, Any]:
+    def __call__(self, folder: Path, tell: Tell) -> dict[str, Any]:
         """Says how many there are."""
         with (
             tempfile.TemporaryDirectory(prefix="fhirsynth-") as scratch,
@@ -140,7 +141,7 @@ class ManifestWork:
 
     manifests: Mapping[str, Any]
 
-    def __call__(self, folder: Path) -> dict[str, Any]:
+    def __call__(self, folder: Path, tell: Tell) -> dict[str, Any]:
         """Says nothing more."""
         for name, value in self.manifests.items():
             write_json(folder / name, value)
@@ -202,12 +203,13 @@ def generate_shards(
     patients = spec.population + spec.cases
     progress(0, patients)
 
-    def further(done: int, total: int | None = None, note: str = "") -> None:
-        if total:  # an engine that gives marks when all is done
-            progress(patients * done // total, patients, note or f"{done} of {total} shards")
+    among = sum(len(own) for _, own in todo.values())
+
+    def tell(done: float) -> None:
+        progress(int(patients * done / among), patients, f"{int(done)} of {among} shards")
 
     try:
-        with closing(engine.run(tasks, out, made_from=made_from, progress=further)) as marks:  # type: ignore[type-var]
+        with closing(engine.run(tasks, out, made_from=made_from, tell=tell)) as marks:  # type: ignore[type-var]
             for _, mark in marks:
                 outcome = mark["outcome"]
                 parts[outcome["plan"]].counts.update(outcome["counts"])
@@ -215,7 +217,6 @@ def generate_shards(
                 references.update(outcome.get("references", ()))
                 flattened += [outcome["tables"]] if outcome.get("tables") else []
                 made.append(_listed(mark))
-                progress(result.kept, patients, f"{sum(result.counts.values())} simulated")
         last = max(todo)
         if references:
             work = SharedWork(spec, last, tuple(sorted(references)), what, compression)

@@ -18,7 +18,7 @@ from typing import Any
 import orjson
 import pytest
 
-from synthea_bridge.engines import Task
+from synthea_bridge.engines import Task, Tell
 from synthea_bridge.engines.local import LocalEngine
 from synthea_bridge.errors import InputError, SyntheaError, UsageError, WorkerError
 from synthea_bridge.files import alone
@@ -32,9 +32,10 @@ class Letters:
 
     letter: str
 
-    def __call__(self, folder: Path) -> dict[str, Any]:
+    def __call__(self, folder: Path, tell: Tell) -> dict[str, Any]:
         (folder / "texts" / f"shard={self.letter}").mkdir(parents=True)
         (folder / "texts" / f"shard={self.letter}" / "text.txt").write_text(self.letter * 10)
+        tell(0.25)
         (folder / f"{self.letter}.txt").write_text(self.letter)
         return {"letters": 10, "by": self.letter, "ends": (0, 9)}
 
@@ -43,16 +44,28 @@ class Letters:
 class Fails:
     message: str
 
-    def __call__(self, folder: Path) -> dict[str, Any]:
+    def __call__(self, folder: Path, tell: Tell) -> dict[str, Any]:
         (folder / "half.txt").write_text("half")
         raise SyntheaError(self.message)
 
 
 @dataclass(frozen=True)
 class Killed:
-    def __call__(self, folder: Path) -> dict[str, Any]:
+    def __call__(self, folder: Path, tell: Tell) -> dict[str, Any]:
         os.kill(os.getpid(), signal.SIGKILL)
         return {}
+
+
+@dataclass(frozen=True)
+class Waits:
+    """Says how far it is, and waits for somebody to write into a pipe."""
+
+    pipe: Path
+    share: float
+
+    def __call__(self, folder: Path, tell: Tell) -> dict[str, Any]:
+        tell(self.share)
+        return {"heard": self.pipe.read_text()}
 
 
 @dataclass(frozen=True)
@@ -61,7 +74,7 @@ class Blocks:
 
     pids: Path
 
-    def __call__(self, folder: Path) -> dict[str, Any]:
+    def __call__(self, folder: Path, tell: Tell) -> dict[str, Any]:
         (self.pids / str(os.getpid())).touch()
         signal.pause()
         return {}
@@ -131,13 +144,29 @@ def test_marks_of_other_parameters_are_refused(tmp_path: Path) -> None:
 
 
 def test_progress_tells_tasks_that_are_done(tmp_path: Path) -> None:
-    told: list[int] = []
+    told: list[float] = []
+    list(LocalEngine().run(tasks("abc"), str(tmp_path), made_from="x", tell=told.append))
+    assert told == [0.25, 1, 1.25, 2, 2.25, 3]
 
-    def progress(done: int, total: int | None = None, note: str = "") -> None:
+
+@pytest.mark.slow
+def test_progress_tells_how_far_processes_are(tmp_path: Path) -> None:
+    told: list[float] = []
+    todo = {tmp_path / "a": Waits(tmp_path / "a", 0.25), tmp_path / "b": Waits(tmp_path / "b", 0.5)}
+    for pipe in todo:
+        os.mkfifo(pipe)
+
+    def tell(done: float) -> None:
         told.append(done)
+        if done == 0.75:
+            for pipe in todo:
+                pipe.write_text("go on")
 
-    list(LocalEngine().run(tasks("abc"), str(tmp_path), made_from="x", progress=progress))
-    assert told == [1, 2, 3]
+    tasks_ = [Task(pipe.name, work) for pipe, work in todo.items()]
+    list(LocalEngine(2).run(tasks_, str(tmp_path / "out"), made_from="x", tell=tell))
+    assert told.count(0.75) == 1
+    assert told[-1] == 2
+    assert told == sorted(told)
 
 
 @pytest.mark.slow

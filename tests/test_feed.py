@@ -25,8 +25,7 @@ from fhirsynth.publish.retry import Patience
 from fhirsynth.publish.server import load
 from fhirsynth.publish.unload import unload
 from synthea_bridge import errors
-from synthea_bridge.engines import Mark, Task
-from synthea_bridge.progress import Progress, silent
+from synthea_bridge.engines import Mark, Task, Tell, unheard
 from synthea_bridge.tags import RUN_TAG
 from tests.fhir_stub import URL, Stub, outcome
 from tests.frames import example_features, example_schema
@@ -48,7 +47,7 @@ class Toy:
     made: list[str] = field(default_factory=list)
 
     def run(
-        self, tasks: Iterable[Task], out: str, *, made_from: str, progress: Progress = silent
+        self, tasks: Iterable[Task], out: str, *, made_from: str, tell: Tell = unheard
     ) -> Iterator[tuple[str, Mark]]:
         (Path(out) / "_shards").mkdir(parents=True, exist_ok=True)
         for task in tasks:
@@ -60,7 +59,7 @@ class Toy:
             yield task.key, {"key": task.key, "files": {name: {"bytes": SIZE, "sha256": ""}}, "outcome": {}}
 
 
-def nothing(folder: Path) -> dict[str, Any]:
+def nothing(folder: Path, tell: Tell) -> dict[str, Any]:
     return {}
 
 

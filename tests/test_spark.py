@@ -19,7 +19,7 @@ from click.testing import CliRunner
 from fhirsynth.assemble.in_shards import Shards
 from fhirsynth.cli import cli
 from fhirsynth.stored import Stored
-from synthea_bridge.engines import Engine, Task
+from synthea_bridge.engines import Engine, Task, Tell
 from synthea_bridge.engines.local import LocalEngine
 from synthea_bridge.engines.spark import SparkEngine
 from synthea_bridge.engines.spark.executor import Given, do, explained, package_version
@@ -45,7 +45,7 @@ class KillsOnce:
     before: Path
     process: int | None = None
 
-    def __call__(self, folder: Path) -> dict[str, Any]:
+    def __call__(self, folder: Path, tell: Tell) -> dict[str, Any]:
         if not self.before.exists():
             self.before.touch()
             daemon = Path(f"/proc/{os.getppid()}/stat").read_text()
@@ -151,15 +151,12 @@ def test_the_users_java_is_taken_where_it_fits(tmp_path: Path, monkeypatch: pyte
 @pytest.mark.slow
 def test_executors_leave_what_another_engine_leaves(cluster: tuple[SparkEngine, Path], tmp_path: Path) -> None:
     engine, _ = cluster
-    told: list[tuple[int, int | None]] = []
+    told: list[float] = []
     out = str(tmp_path / "out")
-    made = list(
-        engine.run(tasks(), out, made_from="seed 1", progress=lambda done, total, note="": told.append((done, total)))
-    )
+    made = list(engine.run(tasks(), out, made_from="seed 1", tell=told.append))
     assert [key for key, _ in made] == list("abcde")
     assert files_of(tmp_path / "out") == by_local_engine(tmp_path / "other")
-    assert told[0] == (0, 5)
-    assert told[-1] == (5, 5)
+    assert (told[0], told[-1]) == (0, 5)
     assert "JAVA_HOME" not in os.environ
 
 

@@ -21,7 +21,7 @@ from fhirsynth.assemble.stage import AssembleResult, Telling
 from fhirsynth.assemble.timeline import Timeline
 from fhirsynth.schema import FeatureSchema
 from fhirsynth.stored import Stored, files_of
-from synthea_bridge.engines import Engine, Task
+from synthea_bridge.engines import Engine, Task, Tell
 from synthea_bridge.place import File, Listed, Place
 from synthea_bridge.progress import Progress, silent
 from synthea_bridge.sinks import Compression, lines_name, writing
@@ -85,12 +85,12 @@ class RowsWork:
     compression: Compression
     strict: bool
 
-    def __call__(self, folder: Path) -> dict[str, Any]:
+    def __call__(self, folder: Path, tell: Tell) -> dict[str, Any]:
         """Says what was made."""
         told, whole = self.manner.opened()
         rows = whole.iloc[self.start : self.stop].reset_index(drop=True)
         result = AssembleResult(told.run_id, skips=SkipLog(self.strict), years=told.years)
-        _write(folder, self.key, self.compression, stage.bundles_of(rows, told, result))
+        _write(folder, self.key, self.compression, _told(stage.bundles_of(rows, told, result), len(rows), tell))
         without = {skip.entry for skip in result.skips.items}
         clinical = look_over(folder / BUNDLES, rows, told.schema, told.run_id, without) if result.patients else {}
         return {**_counted(result), "clinical": clinical}
@@ -108,7 +108,7 @@ class TablesWork:
     compression: Compression
     strict: bool
 
-    def __call__(self, folder: Path) -> dict[str, Any]:
+    def __call__(self, folder: Path, tell: Tell) -> dict[str, Any]:
         """Says what was made."""
         result = RewriteResult(self.root, skips=SkipLog(self.strict))
         with self.tables.here(self.files) as tables, tempfile.TemporaryDirectory(prefix="fhirsynth-") as scratch:
@@ -116,7 +116,8 @@ class TablesWork:
                 (file,) = files_of(tables, table.name, self.key)
                 (Path(scratch) / f"{table.name}.parquet").symlink_to(file.absolute())
             opened = Folder.open(Path(scratch))
-            _write(folder, self.key, self.compression, rewrite.bundles_of(opened, self.run_id, result))
+            bundles = rewrite.bundles_of(opened, self.run_id, result)
+            _write(folder, self.key, self.compression, _told(bundles, len(opened.position), tell))
         return {**_counted(result), "left_out": dict(result.left_out)}
 
 
@@ -128,7 +129,7 @@ class LinesWork:
     bundles: tuple[bytes, ...]
     compression: Compression
 
-    def __call__(self, folder: Path) -> dict[str, Any]:
+    def __call__(self, folder: Path, tell: Tell) -> dict[str, Any]:
         """Says nothing more."""
         _write(folder, self.key, self.compression, self.bundles)
         return {}
@@ -160,7 +161,7 @@ class Shards:
             for number, start in enumerate(range(0, count, size))
         ]
         self._shared(stage.shared_bundle(result))
-        found = [self._take(outcome, result)["clinical"] for outcome in self._run(works)]
+        found = [self._take(outcome, result)["clinical"] for outcome in self._run(works, count)]
         result.clinical = _clinical([one for one in found if one])
         return result
 
@@ -176,17 +177,17 @@ class Shards:
         shared = rewrite.shared_bundle(named, result)
         if shared is not None:
             self._shared(shared)
-        for outcome in self._run(works):
+        for outcome in self._run(works, len(ids)):
             self._take(outcome, result)
             result.left_out.update(outcome["left_out"])
         return result
 
-    def _run(self, works: Sequence[RowsWork | TablesWork]) -> Iterator[dict[str, Any]]:
-        def told(done: int, total: int | None = None, note: str = "") -> None:
-            self.progress(done, total or len(works), note)
+    def _run(self, works: Sequence[RowsWork | TablesWork], patients: int) -> Iterator[dict[str, Any]]:
+        def tell(done: float) -> None:
+            self.progress(int(patients * done / len(works)), patients, f"{int(done)} of {len(works)} shards")
 
         tasks = [Task(work.key, work) for work in works]
-        for _, mark in self.engine.run(tasks, self.out, made_from=self.made_from, progress=told):
+        for _, mark in self.engine.run(tasks, self.out, made_from=self.made_from, tell=tell):
             yield mark["outcome"]
 
     def _shared(self, bundle: bytes) -> None:
@@ -217,6 +218,13 @@ def _write(folder: Path, key: str, compression: Compression, bundles: Iterable[b
         for bundle in bundles:
             if bundle is not None:
                 lines.write(orjson.dumps(orjson.loads(bundle)) + b"\n")
+
+
+def _told(bundles: Iterable[bytes | None], number: int, tell: Tell) -> Iterator[bytes | None]:
+    """Bundles of so many patients, told as they go."""
+    for done, bundle in enumerate(bundles, start=1):
+        yield bundle
+        tell(done / number)
 
 
 def _counted(result: AssembleResult) -> dict[str, Any]:

@@ -13,10 +13,9 @@ from typing import Any, Final
 
 from fhirsynth.errors import UsageError
 from fhirsynth.publish.result import LoadResult
-from synthea_bridge.engines import Engine, Mark, Task
+from synthea_bridge.engines import Engine, Mark, Task, Tell, unheard
 from synthea_bridge.files import read_json, write_json
 from synthea_bridge.place import MARKS, Place
-from synthea_bridge.progress import Progress, silent
 
 BUNDLES: Final = "bundles/"
 LOADED: Final = "_loaded"
@@ -56,7 +55,7 @@ class Feed:
         return self.inner.place(where)
 
     def run(
-        self, tasks: Iterable[Task], out: str, *, made_from: str, progress: Progress = silent
+        self, tasks: Iterable[Task], out: str, *, made_from: str, tell: Tell = unheard
     ) -> Iterator[tuple[str, Mark]]:
         """See :class:`synthea_bridge.engines.Engine`; what the server has is not sent again.
 
@@ -69,7 +68,7 @@ class Feed:
         waiting: deque[tuple[Future[None], int]] = deque()
         pool = ThreadPoolExecutor(1)
         try:
-            made: Any = self.inner.run(tasks, out, made_from=made_from, progress=progress)
+            made: Any = self.inner.run(tasks, out, made_from=made_from, tell=tell)
             with closing(made) as marks:
                 for key, mark in marks:
                     files = {name: told["bytes"] for name, told in mark["files"].items() if name.startswith(BUNDLES)}

@@ -12,10 +12,12 @@ import orjson
 from synthea_bridge.errors import UsageError
 from synthea_bridge.files import sha256_of
 from synthea_bridge.place import MARKS, Place
-from synthea_bridge.progress import Progress, silent
 
-Work = Callable[[Path], dict[str, Any]]
-"""Writes files into an empty folder of its own, and says (in JSON values) what they are.
+Tell = Callable[[float], None]
+"""Called with how much is done, while more of it is."""
+Work = Callable[[Path, Tell], dict[str, Any]]
+"""Writes files into an empty folder of its own, tells now and then which share of that is done, and says at the end (in
+JSON values) what they are.
 
 Picklable; the same whenever and wherever it is done.
 """
@@ -29,6 +31,10 @@ class Task:
 
     key: str
     work: Work
+
+
+def unheard(_: float) -> None:
+    """Nobody listens."""
 
 
 class Engine(Protocol):
@@ -45,7 +51,7 @@ class Engine(Protocol):
         ...
 
     def run(
-        self, tasks: Iterable[Task], out: str, *, made_from: str, progress: Progress = silent
+        self, tasks: Iterable[Task], out: str, *, made_from: str, tell: Tell = unheard
     ) -> Iterator[tuple[str, Mark]]:
         """Do every task without a mark, and give keys and marks in the order of the tasks.
 
@@ -58,8 +64,9 @@ class Engine(Protocol):
             A folder, or what else the engine can write to.
         made_from
             Says what else decides the result; marks that say something else are refused.
-        progress
-            Called with tasks done.
+        tell
+            Called with the number of tasks that are done; what is done of others counts as a part of one, where it is
+            known.
 
         Raises
         ------
@@ -76,9 +83,9 @@ def mark_name(key: str) -> str:
     return f"{MARKS}/{key}.json"
 
 
-def perform(task: Task, folder: Path, made_from: str) -> Mark:
+def perform(task: Task, folder: Path, made_from: str, tell: Tell = unheard) -> Mark:
     """Do a task in a folder that exists and is empty; what it has made there is in the mark."""
-    outcome = task.work(folder)
+    outcome = task.work(folder, tell)
     files = {
         path.relative_to(folder).as_posix(): {"bytes": path.stat().st_size, "sha256": sha256_of(path)}
         for path in sorted(folder.rglob("*"))

@@ -5,21 +5,26 @@ from __future__ import annotations
 import os
 import shutil
 from collections import deque
-from collections.abc import Iterable, Iterator
-from concurrent.futures import Future
+from collections.abc import Iterable, Iterator, MutableSequence
+from concurrent.futures import Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from multiprocessing.sharedctypes import RawArray
 from pathlib import Path
+from typing import Final
 
-from synthea_bridge.engines import Mark, Task, checked, mark_name, perform
+from synthea_bridge.engines import Mark, Task, Tell, checked, mark_name, perform, unheard
 from synthea_bridge.errors import InputError, UsageError, WorkerError
 from synthea_bridge.files import read_json, write_json
 from synthea_bridge.place import MARKS, Place, folder_of, unreached
 from synthea_bridge.processes import pool
-from synthea_bridge.progress import Progress, silent
 
-AHEAD = 2
+AHEAD: Final = 2
 """Tasks for each worker that may be under way while the oldest is not done."""
+LOOK_S: Final = 1.0
+"""Seconds after which it is told how far the tasks are."""
+_SHARES: Final[list[MutableSequence[float]]] = []
+"""In a process of a pool: where it says which share of each task that is under way is done."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +40,7 @@ class LocalEngine:
         return Place.of(where).absolute()
 
     def run(
-        self, tasks: Iterable[Task], out: str, *, made_from: str, progress: Progress = silent
+        self, tasks: Iterable[Task], out: str, *, made_from: str, tell: Tell = unheard
     ) -> Iterator[tuple[str, Mark]]:
         """See :class:`synthea_bridge.engines.Engine`; ``out`` is a folder."""
         folder = folder_of(out) or Path(out)
@@ -43,23 +48,23 @@ class LocalEngine:
             raise UsageError(f"{folder}: holds something else, and no shards; choose another --out, or empty it")
         (folder / MARKS).mkdir(parents=True, exist_ok=True)
         marks = ((task, read_mark(folder, task.key, made_from)) for task in tasks)
-        done = _here(marks, folder, made_from) if self.workers == 1 else self._elsewhere(marks, folder, made_from)
-        for number, (key, mark) in enumerate(done, start=1):
-            progress(number)
-            yield key, mark
+        way = _here if self.workers == 1 else self._elsewhere
+        yield from way(marks, folder, made_from, tell)
 
     def _elsewhere(
-        self, marks: Iterator[tuple[Task, Mark | None]], folder: Path, made_from: str
+        self, marks: Iterator[tuple[Task, Mark | None]], folder: Path, made_from: str, tell: Tell
     ) -> Iterator[tuple[str, Mark]]:
         waiting: deque[tuple[str, Mark | Future[Mark]]] = deque()
-        with pool(self.workers) as processes:
+        most = AHEAD * self.workers
+        shares = RawArray("d", most)
+        with pool(self.workers, _share, shares) as processes:
             try:
-                for task, mark in marks:
-                    waiting.append((task.key, mark or processes.submit(do, task, folder, made_from)))
-                    if len(waiting) >= AHEAD * self.workers:
-                        yield _next(waiting)
-                while waiting:
-                    yield _next(waiting)
+                for number, (task, mark) in enumerate(marks):
+                    waiting.append((task.key, mark or processes.submit(_do, task, folder, made_from, number % most)))
+                    if len(waiting) == most:
+                        yield _next(waiting, number + 1 - most, shares, tell)
+                for left in range(len(waiting), 0, -1):
+                    yield _next(waiting, number + 1 - left, shares, tell)
             except BrokenProcessPool:
                 raise WorkerError(
                     f"a worker process was ended from outside (out of memory?); what is done stays in {folder}: "
@@ -86,13 +91,13 @@ def read_mark(folder: Path, key: str, made_from: str) -> Mark | None:
         raise InputError(f"{path}: is no mark of a shard; remove it, and the shard is made again") from None
 
 
-def do(task: Task, folder: Path, made_from: str) -> Mark:
+def do(task: Task, folder: Path, made_from: str, tell: Tell = unheard) -> Mark:
     """Do a task and deliver what it has made into a folder of this machine."""
     scratch = folder / MARKS / f".{task.key}.part"
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir(parents=True)
     try:
-        mark = perform(task, scratch, made_from)
+        mark = perform(task, scratch, made_from, tell)
         for name in mark["files"]:
             target = folder / name
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -105,11 +110,44 @@ def do(task: Task, folder: Path, made_from: str) -> Mark:
     return mark
 
 
-def _here(marks: Iterator[tuple[Task, Mark | None]], folder: Path, made_from: str) -> Iterator[tuple[str, Mark]]:
-    for task, mark in marks:
-        yield task.key, mark or do(task, folder, made_from)
+def _share(shares: MutableSequence[float]) -> None:
+    _SHARES.append(shares)
 
 
-def _next(waiting: deque[tuple[str, Mark | Future[Mark]]]) -> tuple[str, Mark]:
+def _do(task: Task, folder: Path, made_from: str, place: int) -> Mark:
+    """In a process of a pool: do a task, and say in one place of the shares how far it is."""
+
+    def tell(share: float) -> None:
+        _SHARES[0][place] = share
+
+    mark = do(task, folder, made_from, tell)
+    tell(1)
+    return mark
+
+
+def _here(
+    marks: Iterator[tuple[Task, Mark | None]], folder: Path, made_from: str, tell: Tell
+) -> Iterator[tuple[str, Mark]]:
+    for number, (task, mark) in enumerate(marks):
+        mark = mark or do(task, folder, made_from, _after(number, tell))
+        tell(number + 1)
+        yield task.key, mark
+
+
+def _after(before: int, tell: Tell) -> Tell:
+    """Tells of a task that comes after so many others."""
+    return lambda share: tell(before + share)
+
+
+def _next(
+    waiting: deque[tuple[str, Mark | Future[Mark]]], before: int, shares: MutableSequence[float], tell: Tell
+) -> tuple[str, Mark]:
+    """The oldest that is waited for, of which ``before`` were done earlier."""
     key, mark = waiting.popleft()
-    return key, mark.result() if isinstance(mark, Future) else mark
+    if isinstance(mark, Future):
+        while not wait([mark], LOOK_S).done:
+            tell(before + sum(shares))
+        mark = mark.result()
+    shares[before % len(shares)] = 0
+    tell(before + 1 + sum(shares))
+    return key, mark

@@ -10,14 +10,13 @@ from typing import Any
 import orjson
 import pyarrow as pa
 
-from synthea_bridge.engines import Mark, Task, checked, mark_name
+from synthea_bridge.engines import Mark, Task, Tell, checked, mark_name, unheard
 from synthea_bridge.engines.local import read_mark
 from synthea_bridge.engines.spark.executor import Given, do, explained, package_version
 from synthea_bridge.engines.spark.hadoop import Hadoop, Settings, class_path
 from synthea_bridge.engines.spark.session import start, watched
 from synthea_bridge.errors import InputError, WorkerError
 from synthea_bridge.place import MARKS, Place, reach_by
-from synthea_bridge.progress import Progress, silent
 
 
 @dataclass(slots=True)
@@ -48,7 +47,7 @@ class SparkEngine:
         return place
 
     def run(
-        self, tasks: Iterable[Task], out: str, *, made_from: str, progress: Progress = silent
+        self, tasks: Iterable[Task], out: str, *, made_from: str, tell: Tell = unheard
     ) -> Iterator[tuple[str, Mark]]:
         """See :class:`synthea_bridge.engines.Engine`; ``out`` is as of :meth:`place`.
 
@@ -65,7 +64,7 @@ class SparkEngine:
         left = [task for task in asked if task.key not in known]
 
         def further(done: int) -> None:
-            progress(len(known) + done, len(asked))
+            tell(len(known) + done)
 
         further(0)
         made = self._made(left, place, made_from, further) if left else {}
