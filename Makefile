@@ -4,6 +4,8 @@ UV_VERSION := 0.13.9
 BIN := .venv/bin
 STAMP := .venv/.ready
 TORCH_BACKEND ?=
+# Where this is set, as in many images, each of some hundred processes compiles all that it imports anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help setup demo check test bench lock fixtures clean
 

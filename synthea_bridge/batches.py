@@ -76,7 +76,7 @@ class Seen:
 
 def hashes_of(table: Table, rows: Sequence[Sequence[Any]]) -> Hashes:
     """Of the keys that rows begin with; the same in every process."""
-    from pandas.util import hash_array  # takes a second, in which other processes can be at work already
+    from pandas.util import hash_array  # takes its time, in which other processes can be at work already
 
     hashes: Hashes = hash_array(np.array([row[0] for row in rows], dtype=object), categorize=False)
     if len(table.key) == 1:

@@ -28,8 +28,8 @@ SIZE: Final = 16 << 20
 """Bytes of a group, if files are not larger: a third of a second's work."""
 PACKED: Final = 8
 """How many bytes one byte of an archive counts for."""
-PAYS: Final = 256 << 20
-"""Bytes from which on several processes are faster than one: each other needs two seconds to begin."""
+PAYS: Final = 128 << 20
+"""Bytes from which on several processes are faster than one: each other one needs a second to begin."""
 AHEAD: Final = 2
 """Groups that each other process has before it, the one that it works on included."""
 WAITING: Final = 4

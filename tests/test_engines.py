@@ -134,6 +134,13 @@ def test_what_a_kill_left_without_a_mark_is_overwritten(tmp_path: Path) -> None:
     assert (tmp_path / "a.txt").read_text() == "a"
 
 
+def test_a_url_is_no_folder_of_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match="hdfs://host/out: is a URL, which needs the engine on Spark"):
+        list(LocalEngine().run(tasks("a"), "hdfs://host/out", made_from="x"))
+    assert not list(tmp_path.iterdir())
+
+
 def test_marks_of_other_parameters_are_refused(tmp_path: Path) -> None:
     run(tmp_path, tasks("a"))
     with pytest.raises(UsageError, match=r"_shards/a\.json was made with other parameters; choose another --out"):

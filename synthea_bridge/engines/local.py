@@ -43,7 +43,9 @@ class LocalEngine:
         self, tasks: Iterable[Task], out: str, *, made_from: str, tell: Tell = unheard
     ) -> Iterator[tuple[str, Mark]]:
         """See :class:`synthea_bridge.engines.Engine`; ``out`` is a folder."""
-        folder = folder_of(out) or Path(out)
+        folder = folder_of(out)
+        if folder is None:
+            raise unreached(out)
         if not (folder / MARKS).is_dir() and folder.is_dir() and any(folder.iterdir()):
             raise UsageError(f"{folder}: holds something else, and no shards; choose another --out, or empty it")
         (folder / MARKS).mkdir(parents=True, exist_ok=True)
