@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import os
 import pickle
 import tempfile
 from collections import deque
@@ -18,6 +17,7 @@ from typing import Any, Final
 
 from synthea_bridge.batches import Batch
 from synthea_bridge.bundles import File, Reader
+from synthea_bridge.cores import cores
 from synthea_bridge.errors import BridgeError
 from synthea_bridge.flattener import Flattener, Tally
 from synthea_bridge.processes import pool
@@ -104,7 +104,7 @@ def _divisible(file: File, head: bytes) -> bool:
 
 def workers_for(files: Sequence[File]) -> int:
     """So many processes as pay for these files."""
-    return (os.cpu_count() or 1) if sum(map(_weight, files)) > PAYS else 1
+    return cores() if sum(map(_weight, files)) > PAYS else 1
 
 
 def flatten_group(group: Group, give: Give, elsewhere: dict[str, Any]) -> Done:

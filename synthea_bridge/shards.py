@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from synthea_bridge.cores import cores
 from synthea_bridge.plan import Plan
 from synthea_bridge.spec import GenerateSpec
 
@@ -68,4 +68,4 @@ def usual_workers(spec: GenerateSpec) -> int:
     """One process for two cores, and no more than there are shards."""
     wanted = [spec.population, *(cohort.cases for cohort in spec.cohorts)]
     number = sum(-(-one // spec.shard_size) for one in wanted)
-    return max(1, min(number, (os.cpu_count() or 1) // 2))
+    return max(1, min(number, cores() // 2))

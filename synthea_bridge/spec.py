@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from datetime import date
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -10,6 +9,7 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from synthea_bridge.conditions import find_all
+from synthea_bridge.cores import cores
 from synthea_bridge.errors import UsageError
 
 RESOURCES = ("Patient", "Encounter", "Condition", "Observation", "MedicationRequest", "Procedure")
@@ -84,7 +84,7 @@ class GenerateSpec(BaseModel):
     attempts: int | None = Field(default=None, ge=1)
     shard_size: int = Field(default=1000, ge=1)
     as_is: bool = False
-    threads: int = Field(default_factory=lambda: os.cpu_count() or 1, ge=1)
+    threads: int = Field(default_factory=cores, ge=1)
     heap: str = "3g"
 
     @model_validator(mode="before")

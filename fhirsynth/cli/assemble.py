@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +15,7 @@ from fhirsynth.cli._feed import NO_SERVER, feed, feed_options, tell, with_loaded
 from fhirsynth.cli._progress import bar
 from fhirsynth.cli._skips import printer, summarize
 from fhirsynth.cli._years import years_option
+from synthea_bridge.cores import cores
 
 if TYPE_CHECKING:
     from fhirsynth.assemble import AssembleResult
@@ -37,7 +37,7 @@ TIMELINE: Final = "timeline.json"
 @click.option("--timeline", type=Where(file=True), help="[default: DIR/timeline.json]")
 @click.option("--run-id", help="Tag of every resource, and root of all ids that are made.  [default: follows from DIR]")
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of everything that rows do not say.")
-@click.option("--workers", type=click.IntRange(1), default=os.cpu_count() or 1, help="Processes.  [default: all cores]")
+@click.option("--workers", type=click.IntRange(1), default=cores, help="Processes.  [default: all cores]")
 @years_option()
 @click.option("--locale", default="en-US", show_default=True, help="Of names and addresses: also es-US, de-DE, fr-FR.")
 @click.option("--ssn", is_flag=True, help="Give US patients social security numbers that are never issued.")

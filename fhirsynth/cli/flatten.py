@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from contextlib import suppress
 from datetime import date, datetime
@@ -15,6 +14,7 @@ import click
 from fhirsynth.cli._engine import Where, check_reached, engine_of, engine_options, path_of, wants_shards
 from fhirsynth.cli._progress import bar
 from fhirsynth.cli._skips import SHOWN, printer, summarize
+from synthea_bridge.cores import cores
 
 if TYPE_CHECKING:
     from fhirsynth.schema import ConditionFeature
@@ -85,7 +85,7 @@ def command(
                 result = write_tables(path_of(src), folder, skips, progress, workers=workers)
             summary = described(Place.of(src), Place.of(folder), result.outcome)
     else:
-        asked_size, number = sharding.pop("shard_size"), workers or os.cpu_count() or 1
+        asked_size, number = sharding.pop("shard_size"), workers or cores()
         size = asked_size << 20 if asked_size else SHARD_BYTES
         with engine_of(**sharding, workers=number) as chosen:
             with bar("flatten") as progress:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +14,7 @@ from fhirsynth.augment.registry import DEFAULT, MODELS, check_available, check_p
 from fhirsynth.cli._access import access_options
 from fhirsynth.cli._progress import bar
 from fhirsynth.cli._years import years_option
+from synthea_bridge.cores import cores
 
 if TYPE_CHECKING:
     from fhirsynth.publish.access import Access
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 @click.option("--holdout", type=click.FloatRange(0.1, 0.9), default=0.4, show_default=True, help="Share never learned.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of everything.")
 @click.option("--state", default="Massachusetts", show_default=True, help="US state of the simulated patients.")
-@click.option("--workers", type=click.IntRange(1), default=os.cpu_count() or 1, help="Processes.  [default: all cores]")
+@click.option("--workers", type=click.IntRange(1), default=cores, help="Processes.  [default: all cores]")
 @click.option("--oracle", is_flag=True, help="Simulate the population again, to judge beside what is perfect.")
 @click.option("--prior", type=click.IntRange(1), help="Simulate so many others, to learn from before (ctgan, auto).")
 @click.option("--uplift", is_flag=True, help="Measure whether adding the synthetic cases to the real ones helps.")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import queue
 import threading
 from collections.abc import Iterable, Iterator, Sequence
@@ -15,6 +14,7 @@ import orjson
 
 from fhirsynth.errors import UsageError
 from fhirsynth.hapi.packages import find_package, terminology_folder
+from synthea_bridge.cores import cores
 from synthea_bridge.errors import HelperError
 from synthea_bridge.jvm import Child, class_path, launch
 from synthea_bridge.progress import Progress, silent
@@ -124,7 +124,7 @@ def engine(
     """
     given = [find_package(one) for one in packages] + [terminology_folder(one) for one in terminology]
     jars = class_path(LOCK, "Validate", progress)
-    count = threads or os.cpu_count() or 1
+    count = threads or cores()
     with launch(
         "Validate", jars, [str(count), *map(str, given)], heap, flags=["-XX:TieredStopAtLevel=1"] if brief else []
     ) as child:
