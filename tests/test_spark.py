@@ -50,7 +50,7 @@ class KillsOnce:
             self.before.touch()
             daemon = Path(f"/proc/{os.getppid()}/stat").read_text()
             os.kill(self.process or int(daemon.rpartition(")")[2].split()[1]), signal.SIGKILL)
-        return Letters("c")(folder)
+        return Letters("c")(folder, tell)
 
 
 def whole(folder: Path) -> dict[str, bytes]:
