@@ -44,13 +44,13 @@ def main() -> None:
             f"{workers} processes": ([folder / "bundles"], workers),
             "side by side": (shares, 1),
         }
+        one, more, beside = ways
         faster: dict[str, list[float]] = {name: [] for name in ways}
         for number in range(rounds):
             names = list(ways)[number % 3 :] + list(ways)[: number % 3]
             seconds, tables = {}, {}
             for name in names:
                 seconds[name], tables[name] = flattened(folder / str(number) / name, *ways[name])
-            one, more, beside = ways
             assert tables[one] == tables[more], "other bytes with other workers"
             for name in ways:
                 faster[name].append(seconds[one] / seconds[name])

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from synthea_bridge.batches import Seen, hashes_of
 from synthea_bridge.bundles import readable
-from synthea_bridge.engines import Engine, Mark, Task, Tell, mark_name, unheard
+from synthea_bridge.engines import Engine, Mark, Task, Tell, mark_name, shown, unheard
 from synthea_bridge.errors import InputError, UsageError
 from synthea_bridge.flatten import nothing_found, tables_in
 from synthea_bridge.parquet import partition
@@ -144,15 +144,11 @@ def flatten_shards(
         raise InputError(nothing_found(str(place), skips))
     made_from = _fingerprint(works)
 
-    files = sum(len(work.files) for work in works)
-
-    def told(done: float) -> None:
-        progress(int(files * done / len(works)), files, f"{int(done)} of {len(works)} shards")
-
     def run(tasks: Sequence[Task], tell: Tell = unheard) -> dict[str, Mark]:
         return dict(engine.run(tasks, where, made_from=made_from, tell=tell))
 
-    marks = run([Task(work.key, work) for work in works], told)
+    files = sum(len(work.files) for work in works)
+    marks = run([Task(work.key, work) for work in works], shown(progress, files, len(works)))
     (found,) = run([Task(TWICE, TwiceWork(there, tuple(marks)))]).values()
     twice = found["outcome"]["twice"]
     again = [replace(work, before=twice[work.key]) for work in works if work.key in twice]

@@ -13,7 +13,7 @@ from typing import IO, Any, Final, Literal
 
 import orjson
 
-from synthea_bridge.engines import Engine, Mark, Task, Tell
+from synthea_bridge.engines import Engine, Mark, Task, Tell, shown
 from synthea_bridge.errors import ShortfallError
 from synthea_bridge.files import write_json
 from synthea_bridge.flatten import tables_in
@@ -203,11 +203,7 @@ def generate_shards(
     patients = spec.population + spec.cases
     progress(0, patients)
 
-    among = sum(len(own) for _, own in todo.values())
-
-    def tell(done: float) -> None:
-        progress(int(patients * done / among), patients, f"{int(done)} of {among} shards")
-
+    tell = shown(progress, patients, sum(len(own) for _, own in todo.values()))
     try:
         with closing(engine.run(tasks, out, made_from=made_from, tell=tell)) as marks:  # type: ignore[type-var]
             for _, mark in marks:

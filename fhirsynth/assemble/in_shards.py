@@ -21,7 +21,7 @@ from fhirsynth.assemble.stage import AssembleResult, Telling
 from fhirsynth.assemble.timeline import Timeline
 from fhirsynth.schema import FeatureSchema
 from fhirsynth.stored import Stored, files_of
-from synthea_bridge.engines import Engine, Task, Tell
+from synthea_bridge.engines import Engine, Task, Tell, shown
 from synthea_bridge.place import File, Listed, Place
 from synthea_bridge.progress import Progress, silent
 from synthea_bridge.sinks import Compression, lines_name, writing
@@ -183,9 +183,7 @@ class Shards:
         return result
 
     def _run(self, works: Sequence[RowsWork | TablesWork], patients: int) -> Iterator[dict[str, Any]]:
-        def tell(done: float) -> None:
-            self.progress(int(patients * done / len(works)), patients, f"{int(done)} of {len(works)} shards")
-
+        tell = shown(self.progress, patients, len(works))
         tasks = [Task(work.key, work) for work in works]
         for _, mark in self.engine.run(tasks, self.out, made_from=self.made_from, tell=tell):
             yield mark["outcome"]

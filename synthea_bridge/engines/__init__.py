@@ -12,6 +12,7 @@ import orjson
 from synthea_bridge.errors import UsageError
 from synthea_bridge.files import sha256_of
 from synthea_bridge.place import MARKS, Place
+from synthea_bridge.progress import Progress
 
 Tell = Callable[[float], None]
 """Called with how much is done, while more of it is."""
@@ -35,6 +36,11 @@ class Task:
 
 def unheard(_: float) -> None:
     """Nobody listens."""
+
+
+def shown(progress: Progress, total: int, shards: int) -> Tell:
+    """Shows what is done of so many shards as a part of ``total`` patients or files that they have together."""
+    return lambda done: progress(int(total * done / shards), total, f"{int(done)} of {shards} shards")
 
 
 class Engine(Protocol):

@@ -65,8 +65,8 @@ class LocalEngine:
                     waiting.append((task.key, mark or processes.submit(_do, task, folder, made_from, number % most)))
                     if len(waiting) == most:
                         yield _next(waiting, number + 1 - most, shares, tell)
-                for left in range(len(waiting), 0, -1):
-                    yield _next(waiting, number + 1 - left, shares, tell)
+                while waiting:
+                    yield _next(waiting, number + 1 - len(waiting), shares, tell)
             except BrokenProcessPool:
                 raise WorkerError(
                     f"a worker process was ended from outside (out of memory?); what is done stays in {folder}: "
@@ -93,7 +93,7 @@ def read_mark(folder: Path, key: str, made_from: str) -> Mark | None:
         raise InputError(f"{path}: is no mark of a shard; remove it, and the shard is made again") from None
 
 
-def do(task: Task, folder: Path, made_from: str, tell: Tell = unheard) -> Mark:
+def do(task: Task, folder: Path, made_from: str, tell: Tell) -> Mark:
     """Do a task and deliver what it has made into a folder of this machine."""
     scratch = folder / MARKS / f".{task.key}.part"
     shutil.rmtree(scratch, ignore_errors=True)
