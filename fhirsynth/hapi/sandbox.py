@@ -16,6 +16,9 @@ from synthea_bridge.progress import Progress, silent
 
 LOCK: Final = "hapi"
 HEAP: Final = "2g"
+FLAGS: Final = ("-XX:ReservedCodeCacheSize=512m", "-XX:SweeperThreshold=100")
+"""By default all of the heap is collected each time that some 36 MB of code were compiled, which a FHIR server goes on
+with for an hour: eight seconds of silence with a few hundred thousand resources."""
 HOST: Final = "127.0.0.1"
 
 
@@ -72,7 +75,7 @@ def sandbox(port: int = 0, heap: str = HEAP, progress: Progress = silent) -> Ite
     """
     check_port(port)
     jars = class_path(LOCK, "Sandbox", progress)
-    with launch("Sandbox", jars, [str(port)], heap) as child:
+    with launch("Sandbox", jars, [str(port)], heap, flags=FLAGS) as child:
         word, _, number = child.stdout.readline().decode().strip().partition(" ")
         if word != "ready":
             raise HelperError(child.obituary("the FHIR server"))

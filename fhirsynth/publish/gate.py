@@ -16,7 +16,7 @@ STEADY: Final = 0.8
 """Entries a second, relative to the most there were lately, from which on one more request at a time is tried."""
 SLOW: Final = 0.4
 """Entries a second, relative to the most there were lately, below which requests hinder each other."""
-FORGET: Final = 0.995
+FORGET: Final = 0.999
 """What is left of the most there were after each answer: a server with more in it is slower."""
 
 
@@ -37,7 +37,7 @@ class Gate:
     busy: int = 0
     reached: int = 0
     _waiting: deque[asyncio.Future[None]] = field(default_factory=deque)
-    _recent: deque[float] = field(default_factory=lambda: deque(maxlen=WINDOW))
+    _recent: deque[tuple[float, int, float]] = field(default_factory=lambda: deque(maxlen=WINDOW))
     _best: float = 0.0
     _answers: int = 0
     _cut_at: int = -WINDOW
@@ -64,16 +64,16 @@ class Gate:
         self.busy -= 1
         self._wake()
 
-    def good(self, seconds: float, entries: int) -> None:
-        """An answer came after so many seconds.
+    def good(self, seconds: float, entries: int, busy: int) -> None:
+        """An answer came after so many seconds; ``busy`` requests were under way when it was asked for.
 
         How long it took grows with the requests that a busy server has in its queue; what it gets done is the number of
-        requests under way by the time of each.
+        them, over the time of each.
         """
         self._answers += 1
-        self._recent.append(seconds / max(entries, 1))
-        mean = sum(self._recent) / len(self._recent)
-        rate = max(self.busy, 1) / max(mean, 1e-9)
+        self._recent.append((seconds, max(entries, 1), (busy + self.busy) / 2))
+        took, brought, beside = map(sum, zip(*self._recent, strict=True))
+        rate = brought / max(took, 1e-9) * max(beside / len(self._recent), 1)
         if len(self._recent) == WINDOW:
             self._best = max(rate, self._best * FORGET)
         if rate < SLOW * self._best:

@@ -120,7 +120,7 @@ class Wire:
         address = path if path.startswith(("http:", "https:")) else f"{self.base}/{path}".rstrip("/")
         if self.until is not None and time.monotonic() >= self.until:
             raise self._late()
-        began = time.monotonic()
+        busy, began = self.gate.busy, time.monotonic()
         try:
             async with asyncio.timeout(None if self.until is None else self.until - began):
                 answer = await self.client.request(method, address, content=body, params=parameters, headers=headers)
@@ -138,8 +138,8 @@ class Wire:
         seconds = self.traffic.answer(began, time.monotonic(), brings=body is not None)
         if answer.status_code in BUSY:
             self.gate.bad()
-        else:
-            self.gate.good(seconds, entries)
+        elif method != "GET":
+            self.gate.good(seconds, entries, busy)
         if answer.status_code in UNAUTHORIZED:
             raise PublishError(
                 f"{self.base}: refuses the credentials ({answer.status_code}: {self.words(answer)}); "
