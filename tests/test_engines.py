@@ -57,6 +57,21 @@ class Killed:
 
 
 @dataclass(frozen=True)
+class Squares:
+    """What it makes of numbers; one it cannot take, and with another its process is gone."""
+
+    wrong: int = -1
+    deadly: int = -1
+
+    def __call__(self, number: int) -> tuple[int, bytes]:
+        if number == self.wrong:
+            raise SyntheaError(f"{number} is none")
+        if number == self.deadly:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return number, b"*" * number**2
+
+
+@dataclass(frozen=True)
 class Waits:
     """Says how far it is, and waits for somebody to write into a pipe."""
 
@@ -95,6 +110,21 @@ def run(out: Path, todo: Sequence[Task], workers: int = 1, made_from: str = "see
 
 def files_of(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_each_piece_comes_back_in_order(workers: int) -> None:
+    told: list[float] = []
+    engine = LocalEngine(workers)
+    assert engine.each(Squares(), 5, tell=told.append) == [(number, b"*" * number**2) for number in range(5)]
+    assert told == [1, 2, 3, 4, 5]
+    with pytest.raises(SyntheaError, match=r"^3 is none$"):
+        engine.each(Squares(wrong=3), 5)
+
+
+def test_a_process_that_is_gone_with_a_piece_is_one_line() -> None:
+    with pytest.raises(WorkerError, match=r"^a worker process was ended from outside[^\n]*fewer --workers"):
+        LocalEngine(2).each(Squares(deadly=1), 3)
 
 
 def test_files_and_marks_come_in_the_order_of_the_tasks(tmp_path: Path) -> None:

@@ -220,12 +220,18 @@ def test_an_oracle_is_the_fresh_draw_of_the_self_test(tmp_path: Path, call: Call
     assert "40" in fresh["note"]
 
 
+def test_an_engine_is_for_the_uplift(tmp_path: Path, call: Call) -> None:
+    given = options(saved(tmp_path, patients(20)))
+    refused(call(*given, "--engine", "spark"), 2, "--engine spark fits the models of the uplift; give --uplift")
+    refused(call(*given, "--master", "yarn"), 2, "--master and --conf are Spark's")
+
+
 @pytest.mark.slow
 def test_uplift_compares_the_generators_that_are_named(tmp_path: Path, call: Call) -> None:
     *places, other = saved(tmp_path, {**patients(120), "other": patients(130)["synthetic"]})
     manifest = {"stage": "synthetic", "model": {"model": "ctgan", "parameters": {}}}
     (tmp_path / "manifest.json").write_text(json.dumps(manifest))
-    result = call(*options(places), "--target", "relapse", "--uplift", "--also", f"tvae={other}")
+    result = call(*options(places), "--target", "relapse", "--uplift", "--also", f"tvae={other}", "--workers", 2)
     assert result.code == 0, result.err
     titles = " ".join(one["title"] for one in written(tmp_path)["uplift"]["arms"])
     assert "ctgan" in titles

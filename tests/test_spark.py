@@ -19,6 +19,7 @@ from click.testing import CliRunner
 from fhirsynth.assemble.in_shards import Shards
 from fhirsynth.cli import cli
 from fhirsynth.stored import Stored
+from fhirsynth.trilemma.uplift import trial, uplift
 from synthea_bridge.engines import Engine, Task, Tell
 from synthea_bridge.engines.local import LocalEngine
 from synthea_bridge.engines.spark import SparkEngine
@@ -35,7 +36,8 @@ from synthea_bridge.spec import GenerateSpec
 from tests.frames import example_features, example_schema
 from tests.lives import example_timeline
 from tests.remake_golden import FIXTURES
-from tests.test_engines import Fails, Killed, Letters, files_of, tasks
+from tests.test_engines import Fails, Killed, Letters, Squares, files_of, tasks
+from tests.test_uplift import world
 
 
 @dataclass(frozen=True)
@@ -112,14 +114,15 @@ def test_what_spark_says_becomes_one_line() -> None:
     lacking = explained("...\nModuleNotFoundError: No module named 'synthea_bridge'\n\tat org.apache", "out")
     assert isinstance(lacking, UsageError)
     assert "executors lack the Python package synthea_bridge" in str(lacking)
-    lost = explained(
+    said = (
         "Job aborted due to stage failure: Task 0 in stage 5.0 failed 4 times, most recent failure: Lost task 0.3 in "
-        "stage 5.0 (TID 20) (10.0.0.1 executor 0): ExecutorLostFailure (executor 0 exited)\nDriver stacktrace:\n",
-        "out",
+        "stage 5.0 (TID 20) (10.0.0.1 executor 0): ExecutorLostFailure (executor 0 exited)\nDriver stacktrace:\n"
     )
+    lost = explained(said, "out")
     assert isinstance(lost, WorkerError)
     assert str(lost).startswith("Spark has given up: (10.0.0.1 executor 0): ExecutorLostFailure (executor 0 exited); ")
     assert "\n" not in str(lost)
+    assert " (executor 0 exited); run the same again, " in str(explained(said))
 
 
 def test_a_master_of_no_kind_is_one_line() -> None:
@@ -190,6 +193,30 @@ def test_failures_on_executors_are_one_line(cluster: tuple[SparkEngine, Path], t
         list(engine.run([Task("d", 3)], str(tmp_path), made_from="seed 1"))  # type: ignore[arg-type]
     with pytest.raises(WorkerError, match=r"^Spark has given up: [^\n]*crashed[^\n]*what is done stays"):
         list(engine.run([Task("e", Killed())], str(tmp_path), made_from="seed 1"))
+
+
+@pytest.mark.slow
+def test_pieces_come_back_from_executors(cluster: tuple[SparkEngine, Path]) -> None:
+    engine, _ = cluster
+    told: list[float] = []
+    assert engine.each(Squares(), 5, tell=told.append) == LocalEngine().each(Squares(), 5)
+    assert told[-1] == 5
+    with pytest.raises(SyntheaError, match=r"^3 is none$"):
+        engine.each(Squares(wrong=3), 5)
+
+
+@pytest.mark.slow
+def test_an_uplift_on_executors_is_the_one_of_this_process(
+    cluster: tuple[SparkEngine, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine, _ = cluster
+    monkeypatch.setattr(uplift, "DRAWS", 100)
+    monkeypatch.setattr(trial, "REPEATS", 1)
+    monkeypatch.setattr(trial, "SEEDS", 2)
+    samples = world(150)
+    here = uplift.measure_uplift(samples, {"made": samples.synthetic})
+    assert uplift.measure_uplift(samples, {"made": samples.synthetic}, engine=engine) == here
+    assert uplift.measure_uplift(samples, {"made": samples.synthetic}, engine=LocalEngine(2)) == here
 
 
 @pytest.mark.slow

@@ -154,8 +154,7 @@ def test_the_same_seed_gives_the_same_result(small: Samples) -> None:
     assert first == measure_uplift(small, {"made": small.synthetic})
     assert first != measure_uplift(replace(small, seed=1), {"made": small.synthetic})
     total = seen[0][1]
-    assert seen == [(done, total) for done in range(len(seen))]
-    assert seen[-1][0] == total
+    assert list(dict.fromkeys(seen)) == [(done, total) for done in range((total or 0) + 1)]
 
 
 def test_weights_restore_the_natural_prevalence(small: Samples) -> None:
@@ -261,7 +260,7 @@ def test_smote_makes_whole_patients() -> None:
 def test_what_is_made_in_the_inner_validation_comes_from_the_part_that_is_learned_from(small: Samples) -> None:
     task = Task.of(small, None)
     looked = []
-    for _, learn, look in task.splits():
+    for learn, look in map(task.split, range(task.splits)):
         bench = Bench.of(task, "logistic", learn, look)
         assert not set(learn.index) & set(look.index)
         assert set(repeated(bench.positives, bench.negatives, np.random.default_rng(0)).index) <= set(learn.index)

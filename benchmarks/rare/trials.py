@@ -19,12 +19,10 @@ from fhirsynth.constraints import ConstraintSet
 from fhirsynth.errors import AugmentError
 from fhirsynth.seeds import derive, rng
 from fhirsynth.trilemma.intervals import auc, average_precision
-from fhirsynth.trilemma.learning import MODELS
 from fhirsynth.trilemma.measure import Cohort, Estimate, Uplift
 from fhirsynth.trilemma.privacy import measure_privacy
 from fhirsynth.trilemma.samples import Samples, prepare
-from fhirsynth.trilemma.threads import threads_for
-from fhirsynth.trilemma.uplift.trial import Steps, Task, inner_alone
+from fhirsynth.trilemma.uplift.trial import Choice, Task, means
 from fhirsynth.trilemma.uplift.uplift import measure_uplift
 from fhirsynth.trilemma.utility import measure_utility
 from synthea_bridge.progress import silent
@@ -140,8 +138,7 @@ def _chosen(plan: Plan, trial: Trial, patients: str) -> str:
         drawn.train, drawn.holdout, drawn.train, everybody.schema, everybody.target, (), _seed(plan, trial)
     )
     task = Task.of(samples, None)
-    with threads_for(len(drawn.train)):
-        alone = {model: inner_alone(task, model, Steps(silent, 0)) for model in MODELS}
+    alone = means(map(Choice(task), range(task.splits)))
     return max(alone, key=lambda model: alone[model])
 
 

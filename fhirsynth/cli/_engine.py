@@ -12,7 +12,8 @@ import click
 from fhirsynth.cli._pairs import pairs_of
 
 if TYPE_CHECKING:
-    from synthea_bridge.engines import Engine
+    from synthea_bridge.engines.local import LocalEngine
+    from synthea_bridge.engines.spark import SparkEngine
 
 
 class Where(click.ParamType[str]):
@@ -37,15 +38,15 @@ class Where(click.ParamType[str]):
         return str(value)
 
 
-def engine_options() -> Callable[[Any], Any]:
-    """``--engine``, ``--master`` and ``--conf``, as ``spark-submit`` has the last two."""
+def engine_options(what: str = "shards are made") -> Callable[[Any], Any]:
+    """``--engine``, ``--master`` and ``--conf``, as ``spark-submit`` has the last two; ``what`` the engine is for."""
     options = [
         click.option(
             "--engine",
             type=click.Choice(["local", "spark"]),
             default="local",
             show_default=True,
-            help="Where shards are made: processes of this machine, or executors of Apache Spark.",
+            help=f"Where {what}: processes of this machine, or executors of Apache Spark.",
         ),
         click.option("--master", metavar="URL", help="Of Spark.  [default: what Spark's configuration says]"),
         click.option("--conf", multiple=True, metavar="KEY=VALUE", help="A setting of Spark; repeat it."),
@@ -111,7 +112,9 @@ def path_of(where: str) -> Path:
 
 
 @contextmanager
-def engine_of(engine: str, master: str | None, conf: tuple[str, ...], workers: int) -> Iterator[Engine]:
+def engine_of(
+    engine: str, master: str | None, conf: tuple[str, ...], workers: int
+) -> Iterator[LocalEngine | SparkEngine]:
     """The engine that the options ask for.
 
     Raises

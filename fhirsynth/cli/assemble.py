@@ -168,9 +168,9 @@ def _in_shards(
         found = Stored.at(source)
         tables = _holds_tables(found, timeline)
         if url is not None:
-            chosen = fed = feed(chosen, url, max_disk, run_id, sign_in(url))
+            fed = feed(chosen, url, max_disk, run_id, sign_in(url))
             progress = with_loaded(progress, fed)
-        shards = Shards(chosen, str(there), "", compress or "gzip", progress)
+        shards = Shards(fed or chosen, str(there), "", compress or "gzip", progress)
         if tables:
             result: AssembleResult = tables_in_shards(found, run_id, shards, skips)
         else:

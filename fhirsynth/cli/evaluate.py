@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from fhirsynth.cli._engine import engine_of, engine_options
 from fhirsynth.cli._progress import bar
 
 if TYPE_CHECKING:
@@ -46,6 +47,8 @@ _TABLE = click.Path(path_type=Path, dir_okay=False)
     "say, or all]",
 )
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of every random choice.")
+@click.option("--workers", type=click.IntRange(1), help="Processes.  [default: all cores, from 2,000 rows on]")
+@engine_options("the models of --uplift are fitted")
 @click.option("--json", "as_json", is_flag=True, help="Print what report.json holds.")
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), required=True, help="Folder of the report.")
 def command(
@@ -62,8 +65,10 @@ def command(
     synthetic_tables: Path | None,
     years: float | None,
     seed: int,
+    workers: int | None,
     as_json: bool,
     out: Path,
+    **fitting: Any,
 ) -> None:
     """Judge synthetic rows: utility, privacy and fidelity, each with its uncertainty.
 
@@ -72,6 +77,8 @@ def command(
       fhirsynth evaluate --train tables/train.parquet --holdout tables/holdout.parquet \\
         --synthetic synthetic/synthetic.parquet --out report
       fhirsynth evaluate --train a.csv --holdout b.csv --synthetic c.csv --target relapse --uplift --out report
+      fhirsynth evaluate --train a.parquet --holdout b.parquet --synthetic c.parquet --uplift \\
+        --engine spark --master yarn --out report
     """
     from fhirsynth.errors import UsageError
     from fhirsynth.trilemma import Extras, evaluate
@@ -79,6 +86,8 @@ def command(
     from fhirsynth.trilemma.documents.report import as_json as as_body
     from fhirsynth.trilemma.documents.report import write_report
     from fhirsynth.trilemma.inputs import made_by, read_inputs
+    from fhirsynth.trilemma.threads import MANY
+    from synthea_bridge.cores import cores
 
     if (tables is None) != (synthetic_tables is None):
         raise UsageError("histories are compared with each other: give --tables and --synthetic-tables, or neither")
@@ -86,6 +95,8 @@ def command(
         raise UsageError("--years cuts histories; give --tables and --synthetic-tables as well")
     if also and not uplift:
         raise UsageError("--also names rows for the uplift; give --uplift as well")
+    if fitting["engine"] != "local" and not uplift:
+        raise UsageError("--engine spark fits the models of the uplift; give --uplift as well, or leave it away")
     more = {"oracle": oracle} if oracle is not None else {}
     provenance = made_by(synthetic)
     others = _named(also, provenance.name)
@@ -97,7 +108,8 @@ def command(
         histories=_histories(inputs, tables, synthetic_tables, oracle, years),
         uplift={provenance.name: inputs.frames[2], **{name: inputs.more[name] for name in others}} if uplift else {},
     )
-    with bar("evaluate") as progress:
+    number = workers or (cores() if len(inputs.frames[0]) >= MANY else 1)
+    with engine_of(**fitting, workers=number) as engine, bar("evaluate") as progress:
         report = evaluate(
             *inputs.frames,
             inputs.schema,
@@ -105,6 +117,8 @@ def command(
             sensitive=sensitive,
             seed=seed,
             extras=extras,
+            workers=number,
+            engine=engine,
             progress=progress,
         )
     # What was guessed and left out belongs to whoever reads the report, not only to whoever made it.

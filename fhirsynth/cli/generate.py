@@ -128,9 +128,11 @@ def command(
         check_reached(engine, {"--out": out})
         with engine_of(engine, master, conf, number) as chosen, bar("simulate") as progress:
             if url is not None:
-                chosen = fed = feed(chosen, url, max_disk, run, sign_in(url))
+                fed = feed(chosen, url, max_disk, run, sign_in(url))
                 progress = with_loaded(progress, fed)
-            result = generate_shards(spec, out, chosen, what, compress or "gzip", progress, closed=fed is not None)
+            result = generate_shards(
+                spec, out, fed or chosen, what, compress or "gzip", progress, closed=fed is not None
+            )
     outcome = result.outcome
     for part in outcome["parts"]:
         click.echo(f"{out}: {_told(part)}")

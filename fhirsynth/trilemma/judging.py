@@ -45,6 +45,8 @@ from fhirsynth.trilemma.selftest import self_test
 from fhirsynth.trilemma.uplift.uplift import measure_uplift
 from fhirsynth.trilemma.utility import Utility, measure_utility
 from fhirsynth.trilemma.view import View
+from synthea_bridge.engines import Mapper
+from synthea_bridge.engines.local import LocalEngine
 from synthea_bridge.progress import Progress, silent
 
 Parts = tuple[Utility, Privacy, Fidelity]
@@ -82,6 +84,7 @@ def evaluate(
     seed: int = 0,
     extras: Extras = Extras(),
     workers: int = 1,
+    engine: Mapper | None = None,
     progress: Progress = silent,
 ) -> Report:
     """Judge ``synthetic`` by what its generator saw and by what it never saw.
@@ -100,7 +103,10 @@ def evaluate(
     extras
         An oracle, histories, and whether augmentation helps.
     workers
-        With more than one, the self-test is made in another process; the report is the same.
+        With more than one, the self-test is made in another process, and so many fit the models of the uplift; the
+        report is the same.
+    engine
+        Fits the models of the uplift in their place.
 
     Raises
     ------
@@ -134,8 +140,10 @@ def evaluate(
             results[cohort] = (utility, privacy, fidelity)
         progress(steps - 2, steps, "self-test")
         controls = (*tested(), *lived.copies.controls)
-    progress(steps - 1, steps, "uplift" if extras.uplift else "")
-    uplift, unmeasured = _uplift(samples, extras.uplift, fresh, holdout, schema)
+    progress(steps - 1, steps, "")
+    uplift, unmeasured = _uplift(
+        samples, extras.uplift, fresh, holdout, schema, engine or LocalEngine(workers), progress
+    )
     progress(steps, steps, "")
     findings = _findings(results)
     drawn: Cohort = "overall" if samples.missing_class is None else "rare"
@@ -210,6 +218,8 @@ def _uplift(
     oracle: pd.DataFrame | None,
     holdout: pd.DataFrame,
     schema: FeatureSchema,
+    engine: Mapper,
+    progress: Progress,
 ) -> tuple[Uplift | None, list[str]]:
     """The uplift where it was asked for; where it cannot be measured, why, in one line."""
     if not generators:
@@ -217,7 +227,7 @@ def _uplift(
     made = {name: conform(name, frame, schema) for name, frame in generators.items()}
     weights = holdout[WEIGHT].to_numpy(dtype=np.float64) if is_weighted(schema, holdout) else None
     try:
-        return measure_uplift(samples, made, oracle=oracle, weights=weights), []
+        return measure_uplift(samples, made, oracle=oracle, weights=weights, engine=engine, progress=progress), []
     except EvaluateError as error:
         return None, [f"Whether augmentation helps was not measured: {error}"]
 

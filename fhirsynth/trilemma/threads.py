@@ -19,3 +19,13 @@ def threads_for(rows: int) -> Iterator[None]:
 
     with threadpool_limits(limits=1 if rows < MANY else None):
         yield
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """One thread, for one of many pieces of work that are done side by side: sums come in the same order everywhere."""
+    import sklearn.ensemble  # noqa: F401
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(limits=1):
+        yield

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import orjson
 
@@ -22,6 +22,7 @@ JSON values) what they are.
 
 Picklable; the same whenever and wherever it is done.
 """
+Made = TypeVar("Made")
 Mark = dict[str, Any]
 """What is known of a shard that is done: ``key``, ``made_from``, ``files`` with bytes and sha256, ``outcome``."""
 
@@ -78,6 +79,29 @@ class Engine(Protocol):
         ------
         UsageError
             When a mark was made from something else.
+        WorkerError
+            When a process that does the work is lost.
+        """
+        ...
+
+
+class Mapper(Protocol):
+    """Does pieces of work whose results come back to whoever asked; every engine of this package is one."""
+
+    def each(self, work: Callable[[int], Made], number: int, *, tell: Tell = unheard) -> list[Made]:
+        """What ``work`` makes of 0, 1, 2, …, in that order; nothing is written, and nothing stays after a kill.
+
+        Parameters
+        ----------
+        work
+            Picklable, as is what it makes; the same whenever and wherever it is done.
+        number
+            How many pieces there are.
+        tell
+            Called with the number of pieces that are done.
+
+        Raises
+        ------
         WorkerError
             When a process that does the work is lost.
         """

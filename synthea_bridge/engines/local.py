@@ -5,15 +5,15 @@ from __future__ import annotations
 import os
 import shutil
 from collections import deque
-from collections.abc import Iterable, Iterator, MutableSequence
-from concurrent.futures import Future, wait
+from collections.abc import Callable, Iterable, Iterator, MutableSequence
+from concurrent.futures import Future, as_completed, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from multiprocessing.sharedctypes import RawArray
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-from synthea_bridge.engines import Mark, Task, Tell, checked, mark_name, perform, unheard
+from synthea_bridge.engines import Made, Mark, Task, Tell, checked, mark_name, perform, unheard
 from synthea_bridge.errors import InputError, UsageError, WorkerError
 from synthea_bridge.files import read_json, write_json
 from synthea_bridge.place import MARKS, Place, folder_of, unreached
@@ -25,6 +25,8 @@ LOOK_S: Final = 1.0
 """Seconds after which it is told how far the tasks are."""
 _SHARES: Final[list[MutableSequence[float]]] = []
 """In a process of a pool: where it says which share of each task that is under way is done."""
+_WORK: Final[list[Callable[[int], Any]]] = []
+"""In a process of a pool: what it makes of numbers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,27 @@ class LocalEngine:
         marks = ((task, read_mark(folder, task.key, made_from)) for task in tasks)
         way = _here if self.workers == 1 else self._elsewhere
         yield from way(marks, folder, made_from, tell)
+
+    def each(self, work: Callable[[int], Made], number: int, *, tell: Tell = unheard) -> list[Made]:
+        """See :class:`synthea_bridge.engines.Mapper`."""
+        if self.workers == 1 or number == 1:
+            made = []
+            for place in range(number):
+                made.append(work(place))
+                tell(place + 1)
+            return made
+        with pool(min(self.workers, number), _hold, work) as processes:
+            pieces = [processes.submit(_piece, place) for place in range(number)]
+            try:
+                for done, piece in enumerate(as_completed(pieces), 1):
+                    piece.result()
+                    tell(done)
+            except BrokenProcessPool:
+                raise WorkerError(
+                    "a worker process was ended from outside (out of memory?); run the same again, with fewer "
+                    "--workers if memory is short"
+                ) from None
+            return [piece.result() for piece in pieces]
 
     def _elsewhere(
         self, marks: Iterator[tuple[Task, Mark | None]], folder: Path, made_from: str, tell: Tell
@@ -114,6 +137,14 @@ def do(task: Task, folder: Path, made_from: str, tell: Tell) -> Mark:
 
 def _share(shares: MutableSequence[float]) -> None:
     _SHARES.append(shares)
+
+
+def _hold(work: Callable[[int], Any]) -> None:
+    _WORK.append(work)
+
+
+def _piece(place: int) -> Any:
+    return _WORK[0](place)
 
 
 def _do(task: Task, folder: Path, made_from: str, place: int) -> Mark:

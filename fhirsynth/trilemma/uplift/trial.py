@@ -6,9 +6,10 @@ https://dl.acm.org/doi/10.5555/1642194.1642224; Saerens et al. (2002), https://d
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Self
+from itertools import islice
+from typing import Self, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -19,9 +20,9 @@ from fhirsynth.trilemma.encode import Encoder, flags
 from fhirsynth.trilemma.intervals import Bools, Floats, average_precision
 from fhirsynth.trilemma.learning import MODELS, fit
 from fhirsynth.trilemma.samples import Samples
-from fhirsynth.trilemma.uplift.arms import Arm, added
+from fhirsynth.trilemma.threads import one_thread
+from fhirsynth.trilemma.uplift.arms import Arm, added, build_arms
 from fhirsynth.trilemma.utility import MIN_POSITIVES
-from synthea_bridge.progress import Progress
 
 FOLDS = 3
 """Of the inner validation: with ten positives each part still has three to be found."""
@@ -40,10 +41,20 @@ SPECIFICITIES = (0.95, 0.9, 0.8, 0.5)
 Key = tuple[str, float]
 """Name of an arm, and a ratio."""
 
+Name = TypeVar("Name")
+
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """Rows with the target known, and what each holdout row counts; ``weighted``: whether that is the natural share."""
+    """Rows with the target known, and what each holdout row counts.
+
+    Parameters
+    ----------
+    weighted
+        Whether ``weights`` are those of the natural population.
+    repeats, draws
+        Of the inner validation, and of the rows that an arm adds.
+    """
 
     train: pd.DataFrame
     holdout: pd.DataFrame
@@ -51,6 +62,8 @@ class Task:
     target: str
     weights: Floats
     weighted: bool
+    repeats: int
+    draws: int
 
     @classmethod
     def of(cls, samples: Samples, weights: Floats | None) -> Self:
@@ -71,7 +84,9 @@ class Task:
         # Who stands for nobody cannot be drawn: a bootstrap draw of such patients alone would say nothing.
         used = samples.holdout[samples.target].notna().to_numpy() & (counts > 0)
         train = samples.train[samples.train[samples.target].notna()]
-        task = cls(train, samples.holdout[used], samples, samples.target, counts[used], weights is not None)
+        task = cls(
+            train, samples.holdout[used], samples, samples.target, counts[used], weights is not None, REPEATS, SEEDS
+        )
         task._check()
         return task
 
@@ -116,38 +131,19 @@ class Task:
         """A stream of its own for ``path``."""
         return rng(self.samples.seed, "uplift", *path)
 
-    def splits(self) -> Iterator[tuple[int, pd.DataFrame, pd.DataFrame]]:
-        """Inner validation: number of the split, rows to learn from and rows to look at, all of train."""
+    @property
+    def splits(self) -> int:
+        """Of the inner validation."""
+        return FOLDS * self.repeats
+
+    def split(self, number: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """A split of the inner validation: rows to learn from and rows to look at, all of train."""
         from sklearn.model_selection import RepeatedStratifiedKFold
 
         state = derive(self.samples.seed, "uplift", "folds") % 2**32
-        folds = RepeatedStratifiedKFold(n_splits=FOLDS, n_repeats=REPEATS, random_state=state)
-        for number, (learn, look) in enumerate(folds.split(self.train, self.train_labels)):
-            yield number, self.train.iloc[learn], self.train.iloc[look]
-
-
-@dataclass(slots=True)
-class Steps:
-    """How many models have been fitted, told to whoever listens."""
-
-    progress: Progress
-    total: int
-    done: int = 0
-
-    def next(self, words: str) -> None:
-        """Say what is being fitted."""
-        self.progress(self.done, self.total, f"augmentation uplift, {words}")
-        self.done += 1
-
-    def end(self) -> None:
-        """Say that all is done."""
-        self.progress(self.total, self.total, "")
-
-
-def fits(arms: tuple[Arm, ...]) -> int:
-    """Models of the inner validation, and those that are tested."""
-    inner = FOLDS * REPEATS
-    return inner * len(MODELS) + sum(len(arm.ratios) * (inner + SEEDS) or 1 for arm in arms)
+        folds = RepeatedStratifiedKFold(n_splits=FOLDS, n_repeats=self.repeats, random_state=state)
+        learn, look = next(islice(folds.split(self.train, self.train_labels), number, None))
+        return self.train.iloc[learn], self.train.iloc[look]
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,38 +196,73 @@ def log_odds(share: float) -> float:
     return float(np.log(share / (1 - share)))
 
 
-def inner_alone(task: Task, model: str, steps: Steps) -> float:
-    """Average precision of real patients alone in the inner validation."""
-    found = []
-    for _, learn, look in task.splits():
-        steps.next("choice of the model")
-        scores = Bench.of(task, model, learn, look).score()
-        found.append(average_precision(flags(look[task.target]), scores))
-    return float(np.mean(found))
+def means(found: Iterable[Mapping[Name, float]]) -> dict[Name, float]:
+    """The mean of each figure that all have."""
+    several = list(found)
+    return {name: float(np.mean([one[name] for one in several])) for name in several[0]}
 
 
-def inner_arms(task: Task, model: str, arms: tuple[Arm, ...], steps: Steps) -> dict[Key, float]:
-    """Average precision of every arm and ratio in the inner validation."""
-    found: dict[Key, list[float]] = {}
-    for number, learn, look in task.splits():
-        bench, labels = Bench.of(task, model, learn, look), flags(look[task.target])
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Of the classifier, by real patients alone: each split of the inner validation is a piece of work."""
+
+    task: Task
+
+    def __call__(self, number: int) -> dict[str, float]:
+        """Average precision of every classifier in a split."""
+        learn, look = self.task.split(number)
+        labels = flags(look[self.task.target])
+        with one_thread():
+            return {
+                model: average_precision(labels, Bench.of(self.task, model, learn, look).score()) for model in MODELS
+            }
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """Of all arms, with the classifier that was chosen: pieces of work that know nothing of each other.
+
+    Parameters
+    ----------
+    generators, oracle
+        As :func:`~fhirsynth.trilemma.uplift.arms.build_arms` takes them.
+    """
+
+    task: Task
+    generators: Mapping[str, pd.DataFrame]
+    oracle: pd.DataFrame | None
+    model: str
+
+    @property
+    def pieces(self) -> int:
+        """The splits of the inner validation, and after them the draws of what is added."""
+        return self.task.splits + self.task.draws
+
+    def __call__(self, number: int) -> tuple[dict[Key, float], dict[Key, Floats]]:
+        """Average precision in a split, or scores of the holdout, by arm and ratio."""
+        task = self.task
+        arms = build_arms(task.train, self.generators, self.oracle, task.samples.schema, task.target).arms
+        with one_thread():
+            if number < task.splits:
+                return self._inner(arms, number), {}
+            return {}, self._holdout(arms, number - task.splits)
+
+    def _inner(self, arms: tuple[Arm, ...], number: int) -> dict[Key, float]:
+        learn, look = self.task.split(number)
+        bench, labels = Bench.of(self.task, self.model, learn, look), flags(look[self.task.target])
+        return {
+            (arm.name, ratio): average_precision(labels, scores)
+            for arm in arms
+            for ratio, scores in bench.sweep(arm, self.task.rng(arm.name, "inner", number))
+        }
+
+    def _holdout(self, arms: tuple[Arm, ...], number: int) -> dict[Key, Floats]:
+        """Ratio 0 adds nothing, and is there once."""
+        bench = Bench.of(self.task, self.model, self.task.train, self.task.holdout)
+        found: dict[Key, Floats] = {}
         for arm in arms:
-            for ratio, scores in bench.sweep(arm, task.rng(arm.name, "inner", number)):
-                steps.next(f"choice of the ratio, {arm.title}")
-                found.setdefault((arm.name, ratio), []).append(average_precision(labels, scores))
-    return {key: float(np.mean(values)) for key, values in found.items()}
-
-
-def holdout_scores(task: Task, model: str, arms: tuple[Arm, ...], steps: Steps) -> dict[Key, list[Floats]]:
-    """Scores of the holdout by arm and ratio, one for each draw of what is added; ratio 0 adds nothing."""
-    bench = Bench.of(task, model, task.train, task.holdout)
-    found: dict[Key, list[Floats]] = {}
-    for arm in arms:
-        if arm.pool is None:
-            steps.next(arm.title)
-            found[arm.name, 0.0] = [bench.score(balanced=arm.balanced)]
-        for number in range(SEEDS):
-            for ratio, scores in bench.sweep(arm, task.rng(arm.name, "draw", number)):
-                steps.next(arm.title)
-                found.setdefault((arm.name, ratio), []).append(scores)
-    return found
+            if arm.pool is None and number == 0:
+                found[arm.name, 0.0] = bench.score(balanced=arm.balanced)
+            for ratio, scores in bench.sweep(arm, self.task.rng(arm.name, "draw", number)):
+                found[arm.name, ratio] = scores
+        return found

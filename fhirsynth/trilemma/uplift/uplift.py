@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from itertools import chain
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
@@ -17,12 +18,20 @@ from fhirsynth.trilemma.intervals import DRAWS, Floats, interval
 from fhirsynth.trilemma.learning import MODELS
 from fhirsynth.trilemma.measure import Estimate, Uplift, UpliftArm, UpliftPoint
 from fhirsynth.trilemma.samples import Samples
-from fhirsynth.trilemma.threads import threads_for
+from fhirsynth.trilemma.threads import one_thread
 from fhirsynth.trilemma.uplift.arms import Arm, build_arms
-from fhirsynth.trilemma.uplift.trial import Key, Steps, Task, fits, holdout_scores, inner_alone, inner_arms, log_odds
+from fhirsynth.trilemma.uplift.trial import Choice, Key, Task, Trial, log_odds, means
 from fhirsynth.trilemma.uplift.words import Facts, notes, sentence
 from fhirsynth.trilemma.weighted import calibration, ranking, redraw
+from synthea_bridge.engines import Mapper, Tell
+from synthea_bridge.engines.local import LocalEngine
 from synthea_bridge.progress import Progress, silent
+
+PIECES: Final = 8
+"""Of the bootstrap: in each all patients are drawn anew."""
+
+ALONE: Final[Mapper] = LocalEngine()
+"""This process."""
 
 
 def measure_uplift(
@@ -31,6 +40,7 @@ def measure_uplift(
     *,
     oracle: pd.DataFrame | None = None,
     weights: Floats | None = None,
+    engine: Mapper = ALONE,
     progress: Progress = silent,
 ) -> Uplift:
     """Compare real patients alone with ways to help them, synthetic positives among these.
@@ -48,8 +58,10 @@ def measure_uplift(
     weights
         How many people each row of the holdout stands for, shape (rows,), so that prevalence is the natural one;
         None: every row counts the same.
+    engine
+        Fits the models; the result is the same wherever that is.
     progress
-        Is told how many models have been fitted.
+        Is told how many pieces of that are done.
 
     Raises
     ------
@@ -57,18 +69,30 @@ def measure_uplift(
         Without a target or a generator, where rows lack columns, or where weights do not fit the holdout.
     EvaluateError
         With fewer than ten patients of a class in train or holdout.
+    WorkerError
+        When a process or executor that fits is lost.
     """
     task = Task.of(samples, weights)
     made = build_arms(task.train, generators, oracle, samples.schema, task.target)
-    steps = Steps(progress, fits(made.arms))
-    with threads_for(len(task.train)):
-        alone = {model: inner_alone(task, model, steps) for model in MODELS}
-        model = max(MODELS, key=lambda name: alone[name])
-        inner = {("none", 0.0): alone[model], **inner_arms(task, model, made.arms, steps)}
-        scores = holdout_scores(task, model, made.arms, steps)
+    pieces = task.splits + task.splits + task.draws + PIECES
+
+    def tell(before: int, words: str) -> Tell:
+        progress(before, pieces, f"augmentation uplift, {words}")
+        return lambda done: progress(int(before + done), pieces, f"augmentation uplift, {words}")
+
+    alone = means(engine.each(Choice(task), task.splits, tell=tell(0, "choice of the model")))
+    model = max(MODELS, key=lambda name: alone[name])
+    trial = Trial(task, generators, oracle, model)
+    found = engine.each(trial, trial.pieces, tell=tell(task.splits, "all ways to add cases"))
+    inner = {("none", 0.0): alone[model], **means(one for one, _ in found[: task.splits])}
+    scores: dict[Key, list[Floats]] = {}
+    for _, draw in found[task.splits :]:
+        for key, values in draw.items():
+            scores.setdefault(key, []).append(values)
     chosen = {arm.name: max(arm.ratios, key=lambda ratio: inner[arm.name, ratio], default=0.0) for arm in made.arms}
-    figures = _Figures.of(task, scores, set(chosen.items()))
-    steps.end()
+    bootstrap = _Bootstrap(task, scores, set(chosen.items()), DRAWS)
+    measured = engine.each(bootstrap, PIECES, tell=tell(task.splits + trial.pieces, "intervals"))
+    figures = _Figures(dict(chain.from_iterable(map(dict.items, measured))))
     positives = int(task.train_labels.sum())
     draft = Uplift(
         model=MODELS[model],
@@ -94,29 +118,54 @@ def measure_uplift(
 
 
 @dataclass(frozen=True, slots=True)
+class _Bootstrap:
+    """The figures of some arms and ratios: pieces of work that know nothing of each other.
+
+    A bootstrap draw takes patients anew and one of the draws of what is added, so that both vary as they do in one
+    run. Patients are the same for all arms.
+
+    Parameters
+    ----------
+    scores
+        Of the holdout, by arm and ratio.
+    chosen
+        Of which there are more figures; these take the longest, and are dealt first.
+    """
+
+    task: Task
+    scores: Mapping[Key, list[Floats]]
+    chosen: set[Key]
+    draws: int
+
+    def __call__(self, number: int) -> dict[Key, Floats]:
+        with one_thread():
+            return self._of(number)
+
+    def _of(self, number: int) -> dict[Key, Floats]:
+        task = self.task
+        keys = sorted(self.scores, key=lambda key: key not in self.chosen)[number::PIECES]
+        found = {key: np.empty((5 if key in self.chosen else 3, 1 + self.draws)) for key in keys}
+        for key, figures in found.items():
+            points = [_measured(task, one, task.weights[None, :], full=key in self.chosen) for one in self.scores[key]]
+            figures[:, 0] = np.mean(points, axis=0)[:, 0]
+        for first, block in redraw(task.labels, task.weights, self.draws, task.rng("bootstrap")) if keys else ():
+            for key, figures in found.items():
+                several = self.scores[key]
+                for draw, one in enumerate(several):
+                    mine = np.flatnonzero((first + np.arange(len(block))) % len(several) == draw)
+                    if len(mine):
+                        figures[:, 1 + first + mine] = _measured(task, one, block[mine], full=key in self.chosen)
+        return found
+
+
+@dataclass(frozen=True, slots=True)
 class _Figures:
     """By arm and ratio, shape (figures, 1 + draws): the mean over draws of what is added, then bootstrap draws.
 
-    A bootstrap draw takes patients anew and one of the draws of what is added, so that both vary as they do in one
-    run. Patients are the same for all arms. AUROC, average precision and recall; for chosen ratios also Brier, slope.
+    AUROC, average precision and recall; for chosen ratios also Brier, slope.
     """
 
     found: dict[Key, Floats]
-
-    @classmethod
-    def of(cls, task: Task, scores: Mapping[Key, list[Floats]], chosen: set[Key]) -> Self:
-        found = {key: np.empty((5 if key in chosen else 3, 1 + DRAWS)) for key in scores}
-        for key, several in scores.items():
-            points = [_measured(task, one, task.weights[None, :], full=key in chosen) for one in several]
-            found[key][:, 0] = np.mean(points, axis=0)[:, 0]
-        for first, block in redraw(task.labels, task.weights, DRAWS, task.rng("bootstrap")):
-            for key, several in scores.items():
-                for number, one in enumerate(several):
-                    mine = np.flatnonzero((first + np.arange(len(block))) % len(several) == number)
-                    if len(mine):
-                        measured = _measured(task, one, block[mine], full=key in chosen)
-                        found[key][:, 1 + first + mine] = measured
-        return cls(found)
 
     def arm(self, arm: Arm, chosen: Mapping[str, float]) -> UpliftArm:
         """The figures of an arm at its ratio, with its gain over real patients alone."""

@@ -10,9 +10,9 @@ from typing import Any
 import orjson
 import pyarrow as pa
 
-from synthea_bridge.engines import Mark, Task, Tell, checked, mark_name, unheard
+from synthea_bridge.engines import Made, Mark, Task, Tell, checked, mark_name, unheard
 from synthea_bridge.engines.local import read_mark
-from synthea_bridge.engines.spark.executor import Given, do, explained, package_version
+from synthea_bridge.engines.spark.executor import Given, do, explained, make, package_version
 from synthea_bridge.engines.spark.hadoop import Hadoop, Settings, class_path
 from synthea_bridge.engines.spark.session import start, watched
 from synthea_bridge.errors import InputError, WorkerError
@@ -78,6 +78,32 @@ class SparkEngine:
         further(len(left))
         for task in asked:
             yield task.key, known.get(task.key) or made[task.key]
+
+    def each(self, work: Callable[[int], Made], number: int, *, tell: Tell = unheard) -> list[Made]:
+        """See :class:`synthea_bridge.engines.Mapper`; the work goes once to each executor.
+
+        Raises
+        ------
+        UsageError
+            When Spark is not installed, or the executors have another version of this package, or lack it.
+        WorkerError
+            When Spark gives a piece up.
+        """
+        context, version = self.session.sparkContext, package_version()
+        given = context.broadcast(pickle.dumps(work))
+
+        def some(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+            return make(batches, given.value, version)
+
+        with watched(context, tell):
+            try:
+                rows = self.session.range(0, number, 1, number).mapInArrow(some, "id long, made binary").collect()
+            except Exception as error:  # noqa: BLE001  # which one it is depends on PySpark's version
+                raise explained(str(error)) from None
+        given.destroy()
+        tell(number)
+        made = {row.id: row.made for row in rows}
+        return [pickle.loads(bytes(made[place])) for place in range(number)]  # noqa: S301  # our own executors'
 
     def close(self) -> None:
         """End the session, if it is ours."""

@@ -8,6 +8,7 @@ import pickle
 import re
 import tempfile
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -67,7 +68,7 @@ def _done(key: str, work: bytes, given: Given) -> bytes:
     context = TaskContext.get()
     attempt = f"{key}-{context.taskAttemptId() if context is not None else 0}-{os.getpid()}"
     local = os.environ.get("SPARK_LOCAL_DIRS", "").partition(",")[0] or None
-    try:
+    with _told(key):
         _same(given.version)
         reach_by(_reach(given.settings, local))
         with tempfile.TemporaryDirectory(prefix="fhirsynth-", dir=local) as scratch:
@@ -76,9 +77,26 @@ def _done(key: str, work: bytes, given: Given) -> bytes:
             mark = perform(task, folder, given.made_from)
             write_json(folder / mark_name(key), mark)
             given.out.deliver(folder, [*mark["files"], mark_name(key)], attempt)
+    return orjson.dumps(mark)
+
+
+def make(batches: Iterable[pa.RecordBatch], work: bytes, version_there: str) -> Iterator[pa.RecordBatch]:
+    """What a pickled work makes of the numbers in a column ``id``, pickled as well."""
+    for batch in batches:
+        for place in batch.column("id").to_pylist():
+            with _told(f"piece {place}"):
+                _same(version_there)
+                made = pickle.dumps(pickle.loads(work)(place))  # noqa: S301  # our own driver's
+            yield pa.RecordBatch.from_pydict({"id": [place], "made": [made]})
+
+
+@contextmanager
+def _told(key: str) -> Iterator[None]:
+    """What goes wrong, as :func:`explained` understands it."""
+    try:
+        yield
     except Exception as error:
         raise RuntimeError(f"fhirsynth-error:{_packed(error, key)}:") from error
-    return orjson.dumps(mark)
 
 
 def _reach(settings: Settings | None, local: str | None) -> Hadoop | None:
@@ -105,8 +123,8 @@ def _packed(error: Exception, key: str) -> str:
     return base64.b64encode(pickle.dumps(told)).decode()
 
 
-def explained(told: str, out: str) -> Exception:
-    """What Spark says of a job that has failed, as an error in one line."""
+def explained(told: str, out: str = "") -> Exception:
+    """What Spark says of a job that has failed, as an error in one line; ``out`` is where what is done stays."""
     found = _ERROR.search(told)
     if found:
         error: Exception = pickle.loads(base64.b64decode(found[1]))  # noqa: S301  # our own executors'
@@ -117,7 +135,8 @@ def explained(told: str, out: str) -> Exception:
         return UsageError(f"executors lack the Python package {lacking[1]}; docs/scale.md says how they get it")
     lost = re.search(r"most recent failure: Lost task .*?\(TID \d+\) (.*)", told)
     reason = lost[1] if lost else next(iter(told.strip().splitlines()), "no reason is given")
+    stays = f"what is done stays in {out}: " if out else ""
     return WorkerError(
-        f"Spark has given up: {reason[:200].rstrip()}; what is done stays in {out}: run the same again, "
+        f"Spark has given up: {reason[:200].rstrip()}; {stays}run the same again, "
         "with more spark.executor.memoryOverhead if executors were ended from outside"
     )
