@@ -50,12 +50,17 @@ def wider(frame: pd.DataFrame, schema: FeatureSchema) -> tuple[pd.DataFrame, Fea
     return frame.assign(**extra), schema.model_copy(update={"features": (*schema.features, one, two)})
 
 
+def drawn(scratch: Path, rows: int) -> tuple[list[pd.DataFrame], FeatureSchema]:
+    """Training, holdout and synthetic rows, so many of each, and their schema."""
+    people = synthea(scratch, PATIENTS)
+    base, schema = wider(people.frame, people.schema)
+    return [more(base, schema, rows, seed) for seed in (1, 2, 3)], schema
+
+
 def main() -> None:
     rows = int(sys.argv[1]) if len(sys.argv) > 1 else 10_000
     with tempfile.TemporaryDirectory() as scratch:
-        people = synthea(Path(scratch), PATIENTS)
-        base, schema = wider(people.frame, people.schema)
-        frames = [more(base, schema, rows, seed) for seed in (1, 2, 3)]
+        frames, schema = drawn(Path(scratch), rows)
         began = time.perf_counter()
         report = evaluate(frames[0], frames[1], frames[2], schema, target=TARGET)
         judged = time.perf_counter() - began

@@ -11,8 +11,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from benchmarks.evaluate import PATIENTS, TARGET, more, wider
-from benchmarks.worlds import synthea
+from benchmarks.evaluate import TARGET, drawn
 from fhirsynth.trilemma import evaluate
 from fhirsynth.trilemma.samples import prepare
 from fhirsynth.trilemma.uplift.uplift import measure_uplift
@@ -25,9 +24,7 @@ def main() -> None:
     """Print seconds of each, and what they are of one process."""
     rows = int(sys.argv[1]) if len(sys.argv) > 1 else 10_000
     with tempfile.TemporaryDirectory() as scratch:
-        people = synthea(Path(scratch), PATIENTS)
-        base, schema = wider(people.frame, people.schema)
-        frames = [more(base, schema, rows, seed) for seed in (1, 2, 3)]
+        frames, schema = drawn(Path(scratch), rows)
         began = time.perf_counter()
         evaluate(frames[0], frames[1], frames[2], schema, target=TARGET, workers=2)
         print(f"{rows:,} rows: all else {time.perf_counter() - began:.1f} s", flush=True)
