@@ -70,10 +70,7 @@ class LocalEngine:
                     piece.result()
                     tell(done)
             except BrokenProcessPool:
-                raise WorkerError(
-                    "a worker process was ended from outside (out of memory?); run the same again, with fewer "
-                    "--workers if memory is short"
-                ) from None
+                raise _ended() from None
             return [piece.result() for piece in pieces]
 
     def _elsewhere(
@@ -91,10 +88,14 @@ class LocalEngine:
                 while waiting:
                     yield _next(waiting, number + 1 - len(waiting), shares, tell)
             except BrokenProcessPool:
-                raise WorkerError(
-                    f"a worker process was ended from outside (out of memory?); what is done stays in {folder}: "
-                    "run the same again, with fewer --workers if memory is short"
-                ) from None
+                raise _ended(f"what is done stays in {folder}: ") from None
+
+
+def _ended(stays: str = "") -> WorkerError:
+    return WorkerError(
+        f"a worker process was ended from outside (out of memory?); {stays}run the same again, with fewer --workers if "
+        "memory is short"
+    )
 
 
 def read_mark(folder: Path, key: str, made_from: str) -> Mark | None:

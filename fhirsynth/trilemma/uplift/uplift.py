@@ -77,9 +77,9 @@ def measure_uplift(
     pieces = task.splits + task.splits + task.draws + PIECES
 
     def tell(before: int, words: str) -> Tell:
-        progress(before, pieces, f"augmentation uplift, {words}")
         return lambda done: progress(int(before + done), pieces, f"augmentation uplift, {words}")
 
+    progress(0, pieces, "augmentation uplift")
     alone = means(engine.each(Choice(task), task.splits, tell=tell(0, "choice of the model")))
     model = max(MODELS, key=lambda name: alone[name])
     trial = Trial(task, generators, oracle, model)

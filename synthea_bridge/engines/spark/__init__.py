@@ -100,7 +100,8 @@ class SparkEngine:
                 rows = self.session.range(0, number, 1, number).mapInArrow(some, "id long, made binary").collect()
             except Exception as error:  # noqa: BLE001  # which one it is depends on PySpark's version
                 raise explained(str(error)) from None
-        given.destroy()
+            finally:
+                given.destroy()
         tell(number)
         made = {row.id: row.made for row in rows}
         return [pickle.loads(bytes(made[place])) for place in range(number)]  # noqa: S301  # our own executors'
