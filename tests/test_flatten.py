@@ -5,6 +5,9 @@ from __future__ import annotations
 import gzip
 import hashlib
 import io
+import os
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -262,3 +265,15 @@ def test_tables_can_be_filled_bundle_by_bundle(tmp_path: Path) -> None:
     assert filled.result("here").rows == whole.rows
     for path in (tmp_path / "whole").glob("*.parquet"):
         assert pq.read_table(path) == pq.read_table(tmp_path / "each" / path.name)
+
+
+@pytest.mark.parametrize(("asked", "taken"), [(None, "system"), ("mimalloc", "mimalloc"), ("jemalloc", "jemalloc")])
+def test_arrow_takes_memory_that_the_system_gets_back_unless_told_otherwise(asked: str | None, taken: str) -> None:
+    if taken not in pa.supported_memory_backends():
+        pytest.skip(f"Arrow comes without {taken} here")
+    surroundings = {name: value for name, value in os.environ.items() if name != "ARROW_DEFAULT_MEMORY_POOL"}
+    if asked is not None:
+        surroundings["ARROW_DEFAULT_MEMORY_POOL"] = asked
+    text = "import synthea_bridge.flatten, pyarrow; print(pyarrow.default_memory_pool().backend_name)"
+    said = subprocess.run([sys.executable, "-c", text], env=surroundings, check=True, capture_output=True, text=True)
+    assert said.stdout.strip() == taken
