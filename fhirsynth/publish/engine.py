@@ -1,71 +1,28 @@
-"""One document after the other, each to its end: sent, repeated, split, asked after, noted."""
+"""One document after the other, each to its end: cut, sent, noted, and told of where it is refused."""
 
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Final, TypeGuard
+from typing import Any, Final
 
 import httpx
-import orjson
 
-from fhirsynth.publish.access import FAILURES
 from fhirsynth.publish.answers import body_of, clean, outcome_words
 from fhirsynth.publish.capability import Capability
 from fhirsynth.publish.dead import DeadLetters, outcome
-from fhirsynth.publish.journal import Journal, Taken
+from fhirsynth.publish.delivery import NEVER, TOO_LARGE, Courier, Parcel, Refused
+from fhirsynth.publish.journal import Journal
 from fhirsynth.publish.lookup import find, search
-from fhirsynth.publish.parcel import How, Item, Packet, bundle, cut, request_of, weigh
+from fhirsynth.publish.parcel import How, Item, Packet, cut, request_of, weigh
 from fhirsynth.publish.result import LoadResult, Refusal
-from fhirsynth.publish.retry import DOUBTFUL, TEMPORARY
 from fhirsynth.publish.shape import Shaper, Target, target_of
-from fhirsynth.publish.wire import UNREACHED, Garbled, Unanswered, Wire
+from fhirsynth.publish.wire import Wire
 from synthea_bridge.bundles import Document
 
-TOO_LARGE: Final = 413
 FAILED_DEPENDENCY: Final = 424
-MINIMAL: Final = {"Prefer": "return=minimal"}
-"""The answer should be short; packed it may be, as HAPI writes what is not in hundreds of pieces, one for each word."""
-NEVER: Final = (False, None)
-Refused = tuple[int, dict[str, Any]]
-"""Status and OperationOutcome."""
 HELD: Final = 20_000
 """Addresses of resources in other documents that are remembered."""
-
-
-@dataclass(slots=True)
-class Parcel:
-    """A piece of a document under way: what is still to be sent, what was taken, what was refused.
-
-    Parameters
-    ----------
-    doubtful
-        It was sent, at some time, without an answer: what is there now may be ours.
-    """
-
-    packet: Packet
-    open: list[Item]
-    taken: dict[int, tuple[bool, str | None]] = field(default_factory=dict)
-    refused: dict[int, Refused] = field(default_factory=dict)
-    doubtful: bool = False
-
-    def settle(self, item: Item, *, created: bool, address: str | None) -> None:
-        """The server has it."""
-        self.taken[item.place] = created, address
-
-    def reject(self, item: Item, status: int, why: dict[str, Any]) -> None:
-        """The server does not take it, in its words."""
-        self.refused[item.place] = status, why
-
-    def reject_all(self, status: int, why: dict[str, Any]) -> None:
-        """The server does not take what is open."""
-        for item in self.open:
-            self.reject(item, status, why)
-
-    def close(self) -> None:
-        """Leave open what is neither."""
-        self.open = [item for item in self.open if item.place not in self.taken and item.place not in self.refused]
 
 
 @dataclass(slots=True)
@@ -81,6 +38,10 @@ class Sender:
     result: LoadResult
     addresses: dict[Target, str] = field(default_factory=dict)
     _searched: dict[str, str] = field(default_factory=dict)
+    _courier: Courier = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._courier = Courier(self.wire, self.journal)
 
     async def send(self, document: Document, *, shared: bool = False) -> None:
         """Send what of a document the server has not taken.
@@ -106,9 +67,9 @@ class Sender:
             piece = self._sendable(piece, refused)
             if not piece:
                 continue
-            parcel = Parcel(packet, piece, doubtful=doubtful)
-            await self._resolve(packet, piece, addresses)
-            answer = await self._deliver(parcel, addresses, before)
+            parcel = Parcel(packet, self.how, addresses, piece, doubtful)
+            await self._resolve(parcel)
+            answer = await self._courier.deliver(parcel, before)
             if answer is not None and answer.status_code == TOO_LARGE:
                 smaller = self._smaller(parcel.open)
                 if len(smaller) > 1:
@@ -117,7 +78,7 @@ class Sender:
             if answer is not None:
                 parcel.reject_all(answer.status_code, self._why(answer))
             refused |= parcel.refused
-            self._note(packet, piece, parcel, addresses)
+            self._note(parcel, piece)
         if shared:
             self.addresses |= addresses
         self._bury(packet, refused, addresses)
@@ -182,34 +143,35 @@ class Sender:
             kept = [item for item in kept if item.place not in refused]
         return kept
 
-    async def _resolve(self, packet: Packet, piece: Sequence[Item], addresses: dict[Target, str]) -> None:
+    async def _resolve(self, parcel: Parcel) -> None:
         """Learn the addresses of what a piece refers to: other pieces, other documents, conditional references."""
-        here = {item.place for item in piece}
-        needed = set().union(*(item.needs for item in piece)) - here
+        packet, addresses = parcel.packet, parcel.addresses
+        here = {item.place for item in parcel.open}
+        needed = set().union(*(item.needs for item in parcel.open)) - here
         lacking = [item for item in packet.items if item.place in needed and item.target not in addresses]
         if lacking:
             found = await find(self.wire, lacking)
             addresses |= {item.target: found[item.place] for item in lacking if item.place in found}
-        self._literal(packet, piece)
+        self._literal(parcel)
         if self.how.sending != "transaction":
-            await self._look_up(packet, piece, addresses)
+            await self._look_up(parcel)
 
-    def _literal(self, packet: Packet, piece: Sequence[Item]) -> None:
+    def _literal(self, parcel: Parcel) -> None:
         """References by our ids to what patients share, which the server gave others."""
         if not self.addresses:
             return
-        texts = {text for item in piece for text in item.texts if text.count("/") == 1}
-        for text in texts - packet.targets.keys():
+        texts = {text for item in parcel.open for text in item.texts if text.count("/") == 1}
+        for text in texts - parcel.packet.targets.keys():
             kind, _, name = text.partition("/")
             if (kind, name) in self.addresses:
-                packet.targets[text] = (kind, name)
+                parcel.packet.targets[text] = (kind, name)
 
-    async def _look_up(self, packet: Packet, piece: Sequence[Item], addresses: dict[Target, str]) -> None:
+    async def _look_up(self, parcel: Parcel) -> None:
         """Conditional references, which are for transactions only, become the addresses of what they find."""
-        texts = {text for item in piece for text in item.texts if "?" in text}
-        for text in texts - packet.targets.keys():
+        texts = {text for item in parcel.open for text in item.texts if "?" in text}
+        for text in texts - parcel.packet.targets.keys():
             known = self.shaper.shared.get(text)
-            if known is not None and target_of(*known) in addresses:
+            if known is not None and target_of(*known) in parcel.addresses:
                 continue
             if text not in self._searched:
                 kind, _, query = text.partition("?")
@@ -218,112 +180,8 @@ class Sender:
                 if len(there) != 1 or len(self._searched) >= HELD:
                     continue
                 self._searched[text] = there[0]
-            packet.targets[text] = ("?", text)
-            addresses["?", text] = self._searched[text]
-
-    async def _deliver(self, parcel: Parcel, addresses: dict[Target, str], before: int) -> httpx.Response | None:
-        """Send a piece until it is settled; the answer where it was refused as a whole."""
-        pending = parcel.doubtful  # something was sent, and it is open what became of it
-
-        async def step() -> tuple[httpx.Response, bool]:
-            nonlocal pending
-            if self.how.asking or (pending and self.how.mode == "post"):
-                await self._ask(parcel, addresses, doubtful=pending)
-                pending = False
-                if not parcel.open:
-                    return httpx.Response(200), False
-            if self.how.mode == "post":
-                self.journal.sent(parcel.packet.digest, parcel.packet.source, self._notes(parcel.open, parcel))
-            try:
-                answer, again = await self._once(parcel, addresses)
-            except FAILURES as error:
-                pending = pending or not isinstance(error, UNREACHED)
-                parcel.doubtful = parcel.doubtful or pending
-                raise
-            pending = pending or answer.status_code in DOUBTFUL
-            parcel.doubtful = parcel.doubtful or pending
-            return answer, again
-
-        try:
-            answer = await self.wire.persist(step)
-        except Unanswered as error:
-            if len(parcel.open) > 1 and self.how.sending != "single" and await self._answers():
-                return httpx.Response(TOO_LARGE, json=outcome(str(error)))  # some servers hang up on what is too large
-            if self.wire.traffic.answered == before:
-                raise
-            return httpx.Response(504, json=outcome(str(error)))
-        parcel.close()
-        if parcel.open and answer.is_success:
-            return httpx.Response(503, json=outcome("was busy to the last try; call again"))
-        return answer if parcel.open else None
-
-    async def _answers(self) -> bool:
-        """Whether the server answers anything at all."""
-        try:
-            return (await self.wire.request("GET", "metadata")).is_success
-        except FAILURES:
-            return False
-
-    async def _ask(self, parcel: Parcel, addresses: dict[Target, str], *, doubtful: bool) -> None:
-        """Which of what is open is there already."""
-        found = await find(self.wire, parcel.open)
-        addresses |= {item.target: found[item.place] for item in parcel.open if item.place in found}
-        whole = doubtful and self.how.sending == "transaction" and bool(found) and not self.how.asking
-        for item in parcel.open:
-            if item.place in found or whole:
-                parcel.settle(item, created=doubtful, address=found.get(item.place))
-            elif doubtful and item.asked is None and (self.how.sending != "transaction" or _nameless(parcel.open)):
-                why = "may have been taken or not, and has no identifier to ask the server by; look for it there"
-                parcel.reject(item, 0, outcome(why, "incomplete"))
-        parcel.close()
-
-    async def _once(self, parcel: Parcel, addresses: dict[Target, str]) -> tuple[httpx.Response, bool]:
-        resources = parcel.packet.written(parcel.open, addresses, self.how)
-        if self.how.sending == "single":
-            return await self._alone(parcel, parcel.open[0], resources[0])
-        body = orjson.dumps(bundle(parcel.open, resources, self.how))
-        answer = await self.wire.request("POST", body=body, headers=MINIMAL, entries=len(parcel.open))
-        if not answer.is_success:
-            return answer, answer.status_code in TEMPORARY
-        said = body_of(answer).get("entry")
-        if not isinstance(said, list) or len(said) != len(parcel.open):
-            raise Garbled("the answer does not have as many entries as were sent")
-        return answer, self._read(parcel, said)
-
-    def _read(self, parcel: Parcel, said: list[Any]) -> bool:
-        """Settle the entries of an answer; whether some should be sent again."""
-        again = False
-        for item, entry in zip(parcel.open, said, strict=True):
-            response = entry.get("response") if isinstance(entry, dict) else None
-            response = response if isinstance(response, dict) else {}
-            status = int(text) if (text := str(response.get("status", ""))[:3]).isdecimal() else 0
-            if 200 <= status < 300:
-                parcel.settle(item, created=status == 201, address=_address(item, response.get("location")))
-            elif status in TEMPORARY:
-                again = True
-                self.wire.traffic.retries[f"entry {status}"] += 1
-            else:
-                why = response.get("outcome")
-                why = self.wire.access.masked(why) if _says(why) else outcome(f"status {status}")
-                parcel.reject(item, status, why)
-        parcel.close()
-        return again
-
-    async def _alone(self, parcel: Parcel, item: Item, resource: orjson.Fragment) -> tuple[httpx.Response, bool]:
-        request = request_of(item, self.how)
-        headers = dict(MINIMAL)
-        if "ifNoneExist" in request:
-            headers["If-None-Exist"] = request["ifNoneExist"]
-        answer = await self.wire.request(
-            request["method"], request["url"], body=orjson.dumps(resource), headers=headers
-        )
-        if not answer.is_success:
-            return answer, answer.status_code in TEMPORARY
-        address = _address(item, answer.headers.get("Location") or answer.headers.get("Content-Location"))
-        if address is None and (name := body_of(answer).get("id")):
-            address = f"{item.kind}/{name}"
-        parcel.settle(item, created=answer.status_code == 201, address=address)
-        return answer, False
+            parcel.packet.targets[text] = ("?", text)
+            parcel.addresses["?", text] = self._searched[text]
 
     def _smaller(self, items: list[Item]) -> list[list[Item]]:
         """The entries in pieces of half the size, which is from now on the most that is sent."""
@@ -336,9 +194,10 @@ class Sender:
             self.how = replace(self.how, most=most, size=min(size, self.how.size or size))
         return list(cut(items, replace(self.how, most=most, size=size)))
 
-    def _note(self, packet: Packet, piece: list[Item], parcel: Parcel, addresses: dict[Target, str]) -> None:
+    def _note(self, parcel: Parcel, piece: list[Item]) -> None:
+        packet, addresses = parcel.packet, parcel.addresses
         done = [item for item in piece if item.place in parcel.taken]
-        self.journal.take(packet.digest, packet.source, self._notes(done, parcel))
+        self.journal.take(packet.digest, packet.source, parcel.notes(done))
         if parcel.refused:
             self.journal.refuse(packet.digest, parcel.refused)
         for item in done:
@@ -350,20 +209,6 @@ class Sender:
                 addresses[item.target] = address
             elif item.condition is None and self.how.mode != "post":
                 addresses[item.target] = "/".join(item.target)
-
-    def _notes(self, items: Sequence[Item], parcel: Parcel) -> list[Taken]:
-        """What the journal says of items: what was there after a request was lost counts as made by us.
-
-        What was there before has no tag of ours, so that it cannot be counted.
-        """
-        found = []
-        for item in items:
-            created, address = parcel.taken.get(item.place, NEVER)
-            created = created or parcel.doubtful
-            untagged = item.run == self.how.tag and item.condition is not None and not created
-            run = None if untagged else item.run
-            found.append(Taken(item.place, run, *item.target, item.record, created, address))
-        return found
 
     def _bury(self, packet: Packet, refused: dict[int, Refused], addresses: dict[Target, str]) -> None:
         """Tell of what was refused, and write it down as it can be loaded alone."""
@@ -402,17 +247,3 @@ def _interaction(item: Item) -> str:
 
 def _advice(text: str) -> str:
     return f"; {text}" if text else ""
-
-
-def _says(why: Any) -> TypeGuard[dict[str, Any]]:
-    return bool(outcome_words(why))
-
-
-def _nameless(items: Sequence[Item]) -> bool:
-    return all(item.asked is None for item in items)
-
-
-def _address(item: Item, location: Any) -> str | None:
-    """Type and id in a location, which may be absolute and name a version."""
-    parts = str(location or "").partition("/_history/")[0].rstrip("/").split("/")
-    return "/".join(parts[-2:]) if len(parts) > 1 and parts[-2] == item.kind and parts[-1] else None
