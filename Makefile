@@ -30,11 +30,8 @@ check: setup  ## Lint, types and fast tests (the quick loop)
 	$(BIN)/mypy
 	$(BIN)/pytest -q -m "not slow" -n auto
 
-test: setup  ## Every test, with real Synthea and real CTGAN
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
-	$(BIN)/mypy
-	$(BIN)/pytest -q
+test: check  ## Every test, with real Synthea and real CTGAN
+	$(BIN)/pytest -q -m slow
 
 bench: setup  ## Measure speed beside what one would pick instead (prints a table)
 	$(BIN)/python -m benchmarks
